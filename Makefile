@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Both make .venv and install by themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.PHONY: help install demo test check format bench lock clean
+
+help:            ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "fleetwire needs Python 3.11 or newer: make PYTHON=python3.11" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
+	@touch $@
+
+install: $(STAMP) ## make .venv with everything in it
+
+demo: $(STAMP)   ## a simulated fleet through a broker, Redis and a node: make demo ARGS="--vehicles 200"
+	@$(BIN)/fleetwire demo $(ARGS)
+
+check: $(STAMP)  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check      ## the whole suite
+	@start=$$(date +%s); $(BIN)/python -m pytest $(ARGS); status=$$?; echo "make test took $$(( $$(date +%s) - start )) s"; exit $$status
+
+format: $(STAMP) ## let ruff put the code in order
+	$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .
+
+bench: $(STAMP)  ## readings/s, latency and CPU per reading through the whole pipeline
+	@$(BIN)/python -m bench.pipeline $(ARGS)
+
+lock: $(STAMP)   ## renew the lock files from pyproject.toml (hashes, no addresses)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -o requirements-dev.lock pyproject.toml
+
+clean:           ## remove what was made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

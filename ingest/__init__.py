@@ -1,0 +1,1 @@
+"""MQTT to Redis: the bridge."""

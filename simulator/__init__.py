@@ -1,0 +1,1 @@
+"""A seeded fleet that drives through a city and publishes over MQTT."""

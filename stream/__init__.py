@@ -1,0 +1,1 @@
+"""Redis to clients: the stateless node with its WebSocket, SSE and REST doors."""
