@@ -1,11 +1,11 @@
 """Everything that Fleetwire raises on purpose.
 
-    FleetwireError
-    ├── TopicError          a topic or filter outside the grammar
-    ├── PayloadError        a device's payload that can't be read; it becomes a dead letter
-    ├── SettingsError       a setting that can't be used; the text names it
-    ├── Unavailable         the broker, Redis or a node can't be reached
-    └── CommandError        a client's command that can't be carried out; it becomes an error reply
+FleetwireError
+├── TopicError          a topic or filter outside the grammar
+├── PayloadError        a device's payload that can't be read; it becomes a dead letter
+├── SettingsError       a setting that can't be used; the text names it
+├── Unavailable         the broker, Redis or a node can't be reached
+└── CommandError        a client's command that can't be carried out; it becomes an error reply
 """
 
 from __future__ import annotations

@@ -17,7 +17,18 @@ from typing import Generic, NamedTuple, TypeVar
 
 from wire.errors import TopicError
 
-__all__ = ["KINDS", "Room", "Topic", "TopicLayout", "Trie", "Vehicle", "check_filter", "covers", "matches", "parse"]
+__all__ = [
+    "KINDS",
+    "Room",
+    "Topic",
+    "TopicLayout",
+    "Trie",
+    "Vehicle",
+    "check_filter",
+    "covers",
+    "matches",
+    "parse",
+]
 
 T = TypeVar("T")
 

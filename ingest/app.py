@@ -1,0 +1,50 @@
+"""The bridge as an ASGI app: the pipeline is its lifespan, health and metrics are its routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ingest.metrics import Metrics
+from ingest.pipeline import Pipeline
+from ingest.settings import Settings
+
+__all__ = ["create_app"]
+
+REDIS_TIMEOUT_SECONDS = 5
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The bridge. `/healthz`: it runs; `/readyz`: broker and Redis are connected; `/metrics`."""
+    metrics = Metrics()
+    redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS)
+    pipeline = Pipeline(settings, redis, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with redis, asyncio.TaskGroup() as group:
+            task = group.create_task(pipeline.run(), name="pipeline")
+            yield
+            task.cancel()
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        ready = await pipeline.ready()
+        return JSONResponse({"ready": ready, "mqtt": pipeline.connected}, status_code=200 if ready else 503)
+
+    async def scrape(request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", scrape)], lifespan=lifespan
+    )

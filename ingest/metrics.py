@@ -1,0 +1,38 @@
+"""What the bridge counts, as Prometheus metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """The bridge's metrics on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.received = self._counter("received", "MQTT messages received", "qos")
+        self.stored = self._counter("stored", "Readings that Redis has confirmed")
+        self.dead = self._counter("dead_letters", "Payloads that could not be read", "reason")
+        self.ignored = self._counter("ignored", "Messages that are not the bridge's to store", "reason")
+        self.dropped = self._counter("dropped", "QoS 0 messages dropped since the inbox was full")
+        self.disconnects = self._counter("disconnects", "Connections lost or not made", "peer")
+        self.connected = Gauge(
+            "fleetwire_ingest_connected", "Whether the peer is connected", ["peer"], registry=self.registry
+        )
+        self.batch = Histogram(
+            "fleetwire_ingest_batch_messages",
+            "Messages in a batch",
+            registry=self.registry,
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+        )
+        self.store_seconds = Histogram(
+            "fleetwire_ingest_store_seconds",
+            "Time for Redis to confirm a batch",
+            registry=self.registry,
+            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"fleetwire_ingest_{name}", text, labels, registry=self.registry)

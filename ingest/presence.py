@@ -1,0 +1,66 @@
+"""Presence that was there before the bridge: retained status messages.
+
+A shared subscription gets no retained messages (MQTT 5, section 4.8.2), so a bridge that starts later than the
+devices would not know who is online. At each connect it asks once, and stores what differs from the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiomqtt
+from redis.asyncio import Redis
+
+from ingest.payload import decode_json
+from ingest.settings import Settings
+from ingest.source import Message, connect_options
+from wire import keys
+from wire.errors import PayloadError
+from wire.reading import Value, decode_reading
+from wire.store import parse_state
+
+__all__ = ["retained_statuses", "unknown"]
+
+STATUS_FILTER = "fleets/+/+/status"
+QUIET_SECONDS = 0.5
+
+
+async def retained_statuses(settings: Settings) -> list[Message]:
+    """The retained status messages of all devices. Raises aiomqtt.MqttError when the broker is away."""
+    found: list[Message] = []
+    async with aiomqtt.Client(**connect_options(settings.address), protocol=_version(settings)) as client:
+        await client.subscribe(STATUS_FILTER, qos=0)
+        messages = client.messages
+        while True:
+            try:
+                message = await asyncio.wait_for(anext(messages), QUIET_SECONDS)
+            except TimeoutError:
+                return found
+            if message.retain:  # the others are live, and come through the shared subscription
+                found.append(message)
+            elif len(messages) == 0:
+                return found
+
+
+def _version(settings: Settings) -> aiomqtt.ProtocolVersion:
+    return aiomqtt.ProtocolVersion.V5 if settings.mqtt_version == "5" else aiomqtt.ProtocolVersion.V311
+
+
+async def unknown(redis: Redis, statuses: list[Message]) -> list[Message]:
+    """Those that say something else than the stored state does."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for message in statuses:
+            pipe.hgetall(keys.state(str(message.topic)))
+        states = await pipe.execute()
+    return [message for message, state in zip(statuses, states, strict=True) if _differs(message, state)]
+
+
+def _differs(message: Message, state: dict[bytes, bytes]) -> bool:
+    try:
+        readings = decode_json(bytes(message.payload), 0)
+    except PayloadError:
+        return False  # it became a dead letter when it was published
+    known: dict[str, Value] = {}
+    for value in sorted(state.values(), key=lambda value: int(value.split(b" ", 2)[1])):
+        known |= decode_reading(parse_state(value)[1]).values
+    return any(known.get(name, ...) != value for reading in readings for name, value in reading.values.items())

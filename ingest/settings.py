@@ -1,0 +1,61 @@
+"""What an operator can set about the bridge."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wire.errors import SettingsError, TopicError
+from wire.store import Retention
+from wire.topics import TopicLayout
+from wire.urls import MqttAddress, parse_mqtt
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one bridge. Raises SettingsError, which names the setting, when one can't be used.
+
+    `group`: the shared subscription that bridges share the load in. `client_id`: one a bridge, and the same
+    after a restart, since the broker keeps what is unacknowledged under it. `layout`: how the broker's topics
+    map onto ours; none means that they are ours. `batch`: most messages in a batch; `linger_ms`: how long a
+    batch may wait to fill. `inbox`: most messages waiting, QoS 1 ones unacknowledged included.
+    """
+
+    mqtt_url: str = "mqtt://127.0.0.1:1883"
+    mqtt_version: Literal["3.1.1", "5"] = "5"
+    redis_url: str = "redis://127.0.0.1:6379"
+    group: str = "fleetwire"
+    client_id: str = field(default_factory=lambda: f"fleetwire-ingest-{socket.gethostname()}")
+    layout: str | None = None
+    batch: int = 500
+    linger_ms: int = 5
+    inbox: int = 10_000
+    retention: Retention = field(default_factory=Retention)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= 5_000:
+            raise SettingsError("batch must be 1 to 5000 messages")
+        if not 0 <= self.linger_ms <= 1_000:
+            raise SettingsError("linger-ms must be 0 to 1000 ms")
+        if not 100 <= self.inbox <= 65_535:
+            raise SettingsError("inbox must be 100 to 65535 messages")
+        if "/" in self.group or not self.group:
+            raise SettingsError("group must be one word without '/'")
+        self.address  # noqa: B018 - validates
+        self.topics  # noqa: B018
+
+    @property
+    def address(self) -> MqttAddress:
+        """Where the broker is."""
+        return parse_mqtt(self.mqtt_url)
+
+    @property
+    def topics(self) -> TopicLayout | None:
+        """The layout of the broker's topics, if it isn't ours."""
+        try:
+            return TopicLayout(self.layout) if self.layout else None
+        except TopicError as error:
+            raise SettingsError(f"layout: {error}") from None

@@ -1,0 +1,48 @@
+"""Which fields of the state hash a reading sets (see `wire.keys.state`)."""
+
+from __future__ import annotations
+
+import hashlib
+
+from wire.reading import Reading, encode
+
+__all__ = ["Shapes"]
+
+MAX_SHAPES = 8
+_MAX_NAME = 64
+
+
+class Shapes:
+    """The sets of signals that each topic was seen to send together.
+
+    Most devices always send the same set: one field, overwritten as a whole, and nothing is unpacked in
+    Redis. A topic that shows more than `MAX_SHAPES` sets gets a field for each signal from then on, so that
+    its state stays bounded.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, ...], str] = {}
+        self._seen: dict[str, set[tuple[str, ...]]] = {}
+
+    def parts(self, topic: str, reading: Reading) -> tuple[tuple[str, bytes], ...]:
+        """The fields that a reading sets, with their bodies; an empty body stands for the reading's own."""
+        if reading.historical:
+            return ()
+        shape = tuple(reading.values)
+        seen = self._seen.setdefault(topic, set())
+        if shape not in seen:
+            if len(seen) >= MAX_SHAPES:
+                return tuple((name, encode(Reading(reading.ts, {name: v}))) for name, v in reading.values.items())
+            seen.add(shape)
+        return ((self._name(shape), b""),)
+
+    def _name(self, shape: tuple[str, ...]) -> str:
+        """The signals' names in order, or a digest of them where that is long."""
+        name = self._names.get(shape)
+        if name is None:
+            name = ",".join(sorted(shape))
+            if len(name) > _MAX_NAME:
+                name = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+            if len(self._names) < 10_000:
+                self._names[shape] = name
+        return name

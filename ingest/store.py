@@ -1,0 +1,136 @@
+"""The store: batches go into Redis, each by one call of the script, however long Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import RedisError
+from redis.typing import EncodableT, FieldT
+
+from ingest.backoff import Backoff
+from ingest.metrics import Metrics
+from wire import keys
+from wire.store import SCRIPT, Entry, Retention, arguments
+
+__all__ = ["Batch", "DeadLetter", "Store"]
+
+log = logging.getLogger("fleetwire.ingest.store")
+
+DEAD_LETTERS = 10_000
+DEAD_LETTER_BYTES = 4_096
+REGISTER_AGAIN_SECONDS = 60
+
+
+class DeadLetter(NamedTuple):
+    """A payload that could not be read, or an entry that Redis refused."""
+
+    topic: str
+    reason: str
+    detail: str
+    payload: bytes
+
+
+class Batch(NamedTuple):
+    """What is stored together."""
+
+    entries: list[Entry]
+    dead: list[DeadLetter]
+
+
+class Store:
+    """Writes batches, in order. A batch is tried until Redis has it; nothing is given up."""
+
+    def __init__(self, redis: Redis, metrics: Metrics, retention: Retention) -> None:
+        self._redis = redis
+        self._metrics = metrics
+        self._retention = retention
+        self._script = redis.register_script(SCRIPT)
+        self._registered: dict[tuple[str, str], float] = {}  # (fleet, vehicle) -> when to register it again
+        self._connected = metrics.connected.labels("redis")
+
+    async def ping(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            await self._redis.ping()
+        except RedisError:
+            self._connected.set(0)
+            return False
+        self._connected.set(1)
+        return True
+
+    async def write(self, batch: Batch) -> None:
+        """Store the batch: returns when Redis has confirmed it. Tries for ever, with backoff."""
+        backoff = Backoff()
+        while True:
+            started = time.perf_counter()
+            try:
+                await self._write(batch)
+            except RedisError as error:
+                delay = backoff.next()
+                self._connected.set(0)
+                self._metrics.disconnects.labels("redis").inc()
+                self._registered.clear()  # Redis may come back empty
+                log.warning("Redis took no batch of %d: %s; again in %.1f s", len(batch.entries), error, delay)
+                await asyncio.sleep(delay)
+            else:
+                self._connected.set(1)
+                self._metrics.store_seconds.observe(time.perf_counter() - started)
+                return
+
+    async def _write(self, batch: Batch) -> None:
+        # Registered before the first reading is stored: a crash in between leaves an empty name, never a
+        # vehicle that no one can find.
+        new = self._unregistered(batch.entries)
+        if new or batch.dead:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for fleet, vehicle in new:
+                    pipe.sadd(keys.FLEETS, fleet)
+                    pipe.sadd(keys.fleet(fleet), vehicle)
+                _bury(pipe, batch.dead)
+                await pipe.execute()
+            due = time.monotonic() + REGISTER_AGAIN_SECONDS
+            self._registered.update((vehicle, due) for vehicle in new)
+        if batch.entries:
+            names, args = arguments(batch.entries, self._retention)
+            _, *refused = await self._script(keys=names, args=args)
+            if refused:
+                await self._bury_refused(batch.entries, refused)
+            self._metrics.stored.inc(len(batch.entries) - len(refused) // 2)
+
+    def _unregistered(self, entries: list[Entry]) -> list[tuple[str, str]]:
+        now = time.monotonic()
+        new: dict[tuple[str, str], None] = {}
+        for entry in entries:
+            _, fleet, vehicle, _ = entry.topic.split("/")
+            if self._registered.get((fleet, vehicle), 0) <= now:
+                new[fleet, vehicle] = None
+        return list(new)
+
+    async def _bury_refused(self, entries: list[Entry], refused: list[int | bytes]) -> None:
+        """Entries that Redis refused, such as those for a key of another type, become dead letters."""
+        dead = []
+        for place, why in zip(refused[::2], refused[1::2], strict=True):
+            entry = entries[int(place)]
+            detail = why.decode() if isinstance(why, bytes) else str(why)
+            dead.append(DeadLetter(entry.topic, "refused", detail, entry.body))
+            self._metrics.dead.labels("refused").inc()
+        log.error("Redis refused %d of %d readings, the first: %s", len(dead), len(entries), dead[0].detail)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            _bury(pipe, dead)
+            await pipe.execute()
+
+
+def _bury(pipe: Pipeline, dead: list[DeadLetter]) -> None:
+    for letter in dead:
+        fields: dict[FieldT, EncodableT] = {
+            "topic": letter.topic[:512],
+            "reason": letter.reason,
+            "detail": letter.detail[:512],
+            "payload": letter.payload[:DEAD_LETTER_BYTES],
+        }
+        pipe.xadd(keys.DEAD, fields, maxlen=DEAD_LETTERS, approximate=True)

@@ -1,0 +1,46 @@
+"""Every Redis key and channel pattern, in one place. Keys of one vehicle share a hash tag (Redis Cluster)."""
+
+from __future__ import annotations
+
+__all__ = ["CLOCK", "DEAD", "FLEETS", "ROOMS", "fleet", "log", "patterns", "state"]
+
+CLOCK = "fw:clock"  # string: the last id given out
+FLEETS = "fw:fleets"  # set: the names of all fleets
+ROOMS = "fw:rooms"  # set: the names of all rooms
+DEAD = "fw:dead"  # stream, capped: dead letters
+
+
+def fleet(name: str) -> str:
+    """Set: the vehicles of a fleet."""
+    return f"fw:fleet:{{{name}}}"
+
+
+def log(topic: str) -> str:
+    """Stream, capped: the readings of a topic, or the messages of a room."""
+    if topic.startswith("rooms/"):
+        return f"fw:{{{topic}}}:log"
+    vehicle, _, kind = topic.rpartition("/")
+    return f"fw:{{{vehicle}}}:{kind}:log"
+
+
+def state(topic: str) -> str:
+    """Hash: the last known state of a topic. A field for each set of signals that the device sends
+    together, with the newest reading of just that set as `<id> <ts> <body>`; merged signal by signal,
+    the newest `ts` first, they are the state."""
+    vehicle, _, kind = topic.rpartition("/")
+    return f"fw:{{{vehicle}}}:{kind}:state"
+
+
+def patterns(filter: str) -> tuple[str, ...]:
+    """The channel patterns that together cover a filter: few and disjoint, since Redis pays for each on
+    every PUBLISH. One a fleet, or one for all fleets; one for all rooms. Nothing when no topic can match."""
+    first, _, rest = filter.partition("/")
+    second = rest.partition("/")[0]
+    covering = []
+    if filter == "#" or (first in ("rooms", "+") and rest):
+        covering.append("rooms/*")
+    if filter == "#" or (first in ("fleets", "+") and second in ("+", "#")):
+        covering.append("fleets/*")
+    elif first in ("fleets", "+") and second:
+        covering.append(f"fleets/{second}/*")
+    return tuple(covering)

@@ -1,0 +1,284 @@
+"""Client protocol, version 1: commands, replies, events, errors and close codes.
+
+Words and numbers are those of VISS (W3C / COVESA, Vehicle Information Service Specification). Both formats,
+`fleetwire.v1.json` (text) and `fleetwire.v1.msgpack` (binary), carry the same maps; unknown fields are errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from wire.clock import now_ms
+from wire.errors import CommandError
+from wire.reading import Value
+
+__all__ = [
+    "CLOSE_CODES",
+    "ERRORS",
+    "SUBPROTOCOLS",
+    "Authorize",
+    "Close",
+    "Command",
+    "ErrorReply",
+    "Format",
+    "Gap",
+    "Get",
+    "History",
+    "ItemsReply",
+    "MessageItem",
+    "Ping",
+    "Publish",
+    "PublishReply",
+    "ReadingItem",
+    "Reply",
+    "Subscribe",
+    "SubscribeReply",
+    "SubscriptionEvent",
+    "Unsubscribe",
+    "decode_command",
+    "encode",
+    "error_reply",
+    "request_of",
+]
+
+Format = Literal["json", "msgpack"]
+SUBPROTOCOLS: dict[str, Format] = {"fleetwire.v1.json": "json", "fleetwire.v1.msgpack": "msgpack"}
+
+RequestId = Annotated[str, Meta(min_length=1, max_length=64)]
+Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Filter = Annotated[str, Meta(min_length=1, max_length=1024)]
+Interval = Annotated[int, Meta(ge=0, le=60_000)]
+SignalPattern = Annotated[str, Meta(min_length=1, max_length=256)]
+Limit = Annotated[int, Meta(ge=1, le=10_000)]
+
+ERRORS: dict[str, int] = {
+    "bad_request": 400,  # not a map of this format, a field missing, unknown or of a wrong type
+    "unknown_action": 400,
+    "invalid_topic": 400,  # outside the grammar of topics and filters
+    "invalid_cursor": 400,
+    "invalid_token": 401,  # bad signature, expired, not yet valid
+    "unauthorized": 401,  # a token is needed first
+    "forbidden_topic": 403,  # no grant covers it, or clients don't publish there
+    "unknown_subscription": 404,
+    "too_big": 413,
+    "too_many_subscriptions": 429,
+    "unavailable": 503,  # Redis is away; try again
+}
+
+
+class Close(NamedTuple):
+    """What a close code means, and whether the client should come back: `now`, `later`, `renewed` (with a new
+    token), or `never`."""
+
+    reason: str
+    come_back: Literal["now", "later", "renewed", "never"]
+
+
+CLOSE_CODES: dict[int, Close] = {
+    1001: Close("node going away", "now"),
+    1009: Close("message too big", "never"),
+    1012: Close("node restarting", "now"),
+    1013: Close("node full", "later"),
+    4001: Close("token expired", "renewed"),
+    4003: Close("forbidden", "never"),
+    4008: Close("took nothing for the whole timeout", "now"),
+    4029: Close("too many commands", "later"),
+}
+
+
+class _Command(Struct, rename="camel", tag_field="action", forbid_unknown_fields=True, kw_only=True):
+    request_id: RequestId
+
+
+class Subscribe(_Command, tag="subscribe"):
+    """Ask for what a filter matches. `interval`: milliseconds between frames. `since`: a cursor, for only what
+    came after it. `signals`: patterns of signal names, `*` for one segment."""
+
+    topic: Filter
+    strategy: Literal["latest", "batch"] = "latest"
+    interval: Interval = 100
+    signals: Annotated[tuple[SignalPattern, ...], Meta(min_length=1, max_length=256)] | None = None
+    snapshot: bool = True
+    since: str | None = None
+    meta: bool = False
+
+
+class Unsubscribe(_Command, tag="unsubscribe"):
+    """End a subscription."""
+
+    subscription_id: str
+
+
+class Publish(_Command, tag="publish"):
+    """Say something in a room; the reply comes when Redis has it."""
+
+    topic: str
+    data: Any
+
+
+class Get(_Command, tag="get"):
+    """The current state of what a filter matches."""
+
+    topic: Filter
+
+
+class History(_Command, tag="history"):
+    """Stored readings of what a filter matches, oldest first; `from`, `to`: epoch ms of storing, both included.
+    `after`: a reply's cursor, for the next page."""
+
+    topic: Filter
+    from_: Milliseconds = msgspec.field(default=0, name="from")
+    to: Milliseconds | None = None
+    limit: Limit = 1_000
+    after: str | None = None
+
+
+class Authorize(_Command, tag="authorize"):
+    """Show a token (JWT), first or anew."""
+
+    authorization: str
+
+
+class Ping(_Command, tag="ping"):
+    """Ask for a sign of life."""
+
+
+Command = Subscribe | Unsubscribe | Publish | Get | History | Authorize | Ping
+
+
+class ReadingItem(Struct, omit_defaults=True):
+    """A reading as clients see it. `ts`, `received`: epoch ms. The fields after `values` come with `meta`."""
+
+    topic: str
+    id: str
+    ts: int
+    values: dict[str, Value]
+    seq: int | None = None
+    historical: bool = False
+    received: int | None = None
+    clock: str = "device"
+
+
+class MessageItem(Struct, omit_defaults=True):
+    """A room's message as clients see it. `ts`: epoch ms."""
+
+    topic: str
+    id: str
+    ts: int
+    data: Any
+    sender: str | None = None
+
+
+class _Event(Struct, rename="camel", tag_field="action", omit_defaults=True, kw_only=True):
+    subscription_id: str
+    ts: int
+
+
+class SubscriptionEvent(_Event, tag="subscription"):
+    """Items of a subscription, encoded already. `conflated`: readings that newer ones overtook."""
+
+    cursor: str
+    snapshot: bool = False
+    conflated: int = 0
+    data: list[Raw] = msgspec.field(default_factory=lambda: [])
+
+
+class Gap(_Event, tag="gap"):
+    """What a `batch` subscription misses for good: some of what was stored after `from`, up to `to` (cursors)."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+
+
+class Reply(Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """That a command was carried out."""
+
+    action: str
+    request_id: str
+    ts: int
+
+
+class SubscribeReply(Reply, kw_only=True):
+    """The subscription that a subscribe got; the same for all who ask for the same."""
+
+    subscription_id: str
+
+
+class PublishReply(Reply, kw_only=True):
+    """The id that a message was stored with."""
+
+    id: str
+
+
+class ItemsReply(Reply, kw_only=True):
+    """Items, encoded already; `cursor` (history): give it as `after` for the next page, absent after the last."""
+
+    cursor: str | None = None
+    data: list[Raw]
+
+
+class _Error(Struct):
+    number: int
+    reason: str
+    description: str
+
+
+class ErrorReply(Struct, rename="camel", omit_defaults=True):
+    """Why a command was not carried out. Action and request id as far as they could be read."""
+
+    ts: int
+    error: _Error
+    action: str | None = None
+    request_id: str | None = None
+
+
+_ENCODERS: dict[Format, Callable[[Any], bytes]] = {
+    "json": msgspec.json.Encoder().encode,
+    "msgpack": msgspec.msgpack.Encoder().encode,
+}
+_DECODERS: dict[Format, Any] = {
+    "json": (msgspec.json.Decoder(Command), msgspec.json.Decoder()),
+    "msgpack": (msgspec.msgpack.Decoder(Command), msgspec.msgpack.Decoder()),
+}
+
+
+def encode(message: Any, format: Format) -> bytes:
+    """A reply, event or item in its wire format."""
+    return _ENCODERS[format](message)
+
+
+def decode_command(data: bytes | str, format: Format) -> Command:
+    """The command in a client's frame. Raises CommandError, reason `bad_request` or `unknown_action`."""
+    try:
+        command: Command = _DECODERS[format][0].decode(data)
+    except msgspec.ValidationError as error:
+        reason = "unknown_action" if "Invalid value" in str(error) and "$.action" in str(error) else "bad_request"
+        raise CommandError(reason, str(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise CommandError("bad_request", f"not {format}: {error}") from None
+    return command
+
+
+def request_of(data: bytes | str, format: Format) -> tuple[str | None, str | None]:
+    """Action and request id of a frame that is no valid command, as far as they can be read."""
+    try:
+        found = _DECODERS[format][1].decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None, None
+    if not isinstance(found, dict):
+        return None, None
+    action, request_id = found.get("action"), found.get("requestId")
+    return (
+        action[:64] if isinstance(action, str) else None,
+        request_id[:64] if isinstance(request_id, str) else None,
+    )
+
+
+def error_reply(error: CommandError, action: str | None = None, request_id: str | None = None) -> ErrorReply:
+    """The reply that tells a client of an error."""
+    detail = _Error(ERRORS[error.reason], error.reason, error.description)
+    return ErrorReply(ts=now_ms(), error=detail, action=action, request_id=request_id)

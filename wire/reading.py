@@ -1,0 +1,70 @@
+"""What travels: readings from devices, messages between clients, and their MessagePack form in Redis.
+
+A body is a MessagePack map that any MessagePack library reads; on a Redis channel an id stands before it:
+`<id> <body>`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "Body",
+    "Message",
+    "Reading",
+    "Value",
+    "decode_message",
+    "decode_reading",
+    "encode",
+    "join",
+    "split",
+]
+
+Value = bool | int | float | str | None
+
+
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one device measured at one moment.
+
+    `ts` is epoch milliseconds by the device's clock; `clock` says when it is another's: `arrival` when the
+    device sent none. `received` is the arrival at the bridge, epoch milliseconds. `seq` is the device's own
+    counter. `historical` marks a late upload of stored readings. `values` are by signal name (VSS path
+    without the leading `Vehicle.`).
+    """
+
+    ts: int
+    values: dict[str, Value]
+    seq: int | None = None
+    historical: bool = False
+    received: int | None = None
+    clock: Literal["device", "arrival"] = "device"
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a client said in a room: any data that JSON can carry. `ts`: epoch milliseconds, by the node."""
+
+    ts: int
+    data: Any
+    sender: str | None = None
+
+
+Body = Reading | Message
+
+encode = msgspec.msgpack.Encoder().encode
+decode_reading = msgspec.msgpack.Decoder(Reading).decode
+decode_message = msgspec.msgpack.Decoder(Message).decode
+
+
+def join(id: str, body: bytes) -> bytes:
+    """A channel payload, as the store writes it: `<id> <body>`."""
+    return b"%s %s" % (id.encode("ascii"), body)
+
+
+def split(payload: bytes) -> tuple[str, bytes]:
+    """Id and body of a channel payload. Raises ValueError when there is no id."""
+    id, separator, body = payload.partition(b" ")
+    if not separator:
+        raise ValueError("a channel payload starts with an id and a space")
+    return id.decode("ascii"), body
