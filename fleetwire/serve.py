@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,31 +20,54 @@ GRACEFUL_SECONDS = 10
 class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         # A lifespan that failed has taken its background work with it: nothing left to serve.
-        return await super().on_tick(counter) or getattr(self.lifespan, "error_occurred", False)
+        return await super().on_tick(counter) or self.failed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        drain = getattr(self.config.loaded_app.state, "drain", None)
+        if drain is not None:
+            drain()  # streams that would never end by themselves
+        await super().shutdown(sockets)
+
+    @property
+    def failed(self) -> bool:
+        return getattr(self.lifespan, "error_occurred", False)
 
 
-def serve(app: Starlette, host: str, port: int, **options: Any) -> None:
-    """Serve until SIGINT or SIGTERM.
+def serve(app: Starlette, host: str, port: int, *, frame_bytes: int = 65_536) -> None:
+    """Serve until SIGINT or SIGTERM. `frame_bytes`: largest WebSocket message that a client may send (1009).
 
-    Raises SettingsError when the port is taken, Unavailable when the app's background work failed.
+    `app.state.drain()`, if there is one, is called when the stop begins. Raises SettingsError when the port is
+    taken, Unavailable when the app's background work failed.
     """
-    with _bind(host, port) as listener:
+    with _bind(host, port) as listener, _terminated():
         config = uvicorn.Config(
             app,
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=frame_bytes,
+            ws_per_message_deflate=False,  # costs memory for each client, and forbids sharing frames
+            interface="asgi3",
             lifespan="on",
             log_config=None,
             access_log=False,
-            ws_per_message_deflate=False,  # costs memory per client and forbids sharing frames
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
-            **options,
         )
         server = _Server(config)
-        try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass  # uvicorn raises it again after a clean stop
-        if getattr(server.lifespan, "error_occurred", False):
+        server.run(sockets=[listener])
+        if server.failed:
             raise Unavailable("stopped after an internal error; see the log above")
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more when it is done: a clean stop, not a death."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -51,7 +76,6 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.set_inheritable(True)
     except OSError as error:
         listener.close()
         raise SettingsError(f"port {port} on {host} can't be used: {error.strerror}") from None

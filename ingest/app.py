@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,7 +27,7 @@ REDIS_TIMEOUT_SECONDS = 5
 def create_app(settings: Settings) -> Starlette:
     """The bridge. `/healthz`: it runs; `/readyz`: broker and Redis are connected; `/metrics`."""
     metrics = Metrics()
-    redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS)
+    redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0))
     pipeline = Pipeline(settings, redis, metrics)
 
     @asynccontextmanager

@@ -6,19 +6,23 @@ complete cursor: what comes after it is what a client has not seen.
 
 from __future__ import annotations
 
-__all__ = ["format_id", "parse_id"]
+__all__ = ["LAST", "format_id", "parse_id"]
 
 _SEQUENCE_BITS = 32
 
 
 def parse_id(id: str | bytes) -> int:
     """The id as one integer that orders as Redis orders ids. Raises ValueError when it is not an id."""
-    ms, separator, n = id.partition("-") if isinstance(id, str) else id.decode("ascii").partition("-")
-    if not (separator and ms.isdecimal() and n.isdecimal() and len(ms) <= 15 and len(n) <= 9):
-        raise ValueError(f"not an id: {id!r}")
+    text = id if isinstance(id, str) else id.decode("latin-1")
+    ms, _, n = text.partition("-")
+    if not (ms.isdecimal() and n.isdecimal() and len(ms) <= 15 and len(n) <= 9 and text.isascii()):
+        raise ValueError(f"not an id: {id!r:.64}")
     return int(ms) << _SEQUENCE_BITS | int(n)
 
 
 def format_id(order: int) -> str:
     """The id with this order: the inverse of `parse_id`."""
     return f"{order >> _SEQUENCE_BITS}-{order & (1 << _SEQUENCE_BITS) - 1}"
+
+
+LAST = parse_id("999999999999999-999999999")  # after every id that can be given

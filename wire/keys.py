@@ -17,18 +17,21 @@ def fleet(name: str) -> str:
 
 def log(topic: str) -> str:
     """Stream, capped: the readings of a topic, or the messages of a room."""
-    if topic.startswith("rooms/"):
-        return f"fw:{{{topic}}}:log"
-    vehicle, _, kind = topic.rpartition("/")
-    return f"fw:{{{vehicle}}}:{kind}:log"
+    return f"{_stem(topic)}:log"
 
 
 def state(topic: str) -> str:
     """Hash: the last known state of a topic. A field for each set of signals that the device sends
     together, with the newest reading of just that set as `<id> <ts> <body>`; merged signal by signal,
     the newest `ts` first, they are the state."""
+    return f"{_stem(topic)}:state"
+
+
+def _stem(topic: str) -> str:
+    if topic.startswith("rooms/"):
+        return f"fw:{{{topic}}}"
     vehicle, _, kind = topic.rpartition("/")
-    return f"fw:{{{vehicle}}}:{kind}:state"
+    return f"fw:{{{vehicle}}}:{kind}"
 
 
 def patterns(filter: str) -> tuple[str, ...]:

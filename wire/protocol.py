@@ -124,6 +124,7 @@ class Get(_Command, tag="get"):
     """The current state of what a filter matches."""
 
     topic: Filter
+    meta: bool = False
 
 
 class History(_Command, tag="history"):
@@ -135,6 +136,7 @@ class History(_Command, tag="history"):
     to: Milliseconds | None = None
     limit: Limit = 1_000
     after: str | None = None
+    meta: bool = False
 
 
 class Authorize(_Command, tag="authorize"):
@@ -215,9 +217,11 @@ class PublishReply(Reply, kw_only=True):
 
 
 class ItemsReply(Reply, kw_only=True):
-    """Items, encoded already; `cursor` (history): give it as `after` for the next page, absent after the last."""
+    """Items, encoded already. History: `cursor`, to be given as `after`, when there is a next page; `trimmed`, when
+    the log no longer has everything that was asked for, up to this id."""
 
     cursor: str | None = None
+    trimmed: str | None = None
     data: list[Raw]
 
 
@@ -258,7 +262,7 @@ def decode_command(data: bytes | str, format: Format) -> Command:
     except msgspec.ValidationError as error:
         reason = "unknown_action" if "Invalid value" in str(error) and "$.action" in str(error) else "bad_request"
         raise CommandError(reason, str(error)) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise CommandError("bad_request", f"not {format}: {error}") from None
     return command
 
@@ -267,7 +271,7 @@ def request_of(data: bytes | str, format: Format) -> tuple[str | None, str | Non
     """Action and request id of a frame that is no valid command, as far as they can be read."""
     try:
         found = _DECODERS[format][1].decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None, None
     if not isinstance(found, dict):
         return None, None

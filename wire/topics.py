@@ -36,6 +36,7 @@ KINDS = ("telemetry", "status", "alerts", "commands", "replies")
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._:\-]{1,64}")
 _MAX_LEVELS = 16
+_SLOTS = ("{fleet}", "{vehicle}", "{kind}")
 
 
 class Vehicle(NamedTuple):
@@ -103,7 +104,7 @@ def matches(filter: str, topic: str) -> bool:
     wanted = filter.split("/")
     for position, level in enumerate(wanted):
         if level == "#":
-            return len(levels) >= position
+            return True
         if position == len(levels) or level not in ("+", levels[position]):
             return False
     return len(wanted) == len(levels)
@@ -115,7 +116,7 @@ def covers(grant: str, filter: str) -> bool:
     asked = _canonical(filter)
     for position, level in enumerate(granted):
         if level == "#":
-            return len(asked) >= position
+            return True
         if position == len(asked) or asked[position] == "#" or level not in ("+", asked[position]):
             return False
     return len(granted) == len(asked)
@@ -135,7 +136,8 @@ class _Node(Generic[T]):
 
 
 class Trie(Generic[T]):
-    """Filters with values, asked by topic: the cost follows the topic's depth, not the number of filters."""
+    """Filters with values, asked by topic: the cost follows the topic's depth, at
+    most 2^depth nodes, not the number of filters."""
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
@@ -194,13 +196,14 @@ class TopicLayout:
         self.template = template
         self._defaults = {"fleet": default_fleet, "kind": default_kind}
         self._levels = template.split("/")
-        names = [level[1:-1] for level in self._levels if level.startswith("{")]
-        if names.count("vehicle") != 1 or len(set(names)) != len(names) or set(names) - {"fleet", "vehicle", "kind"}:
+        slots = [level for level in self._levels if level in _SLOTS]
+        if slots.count("{vehicle}") != 1 or len(set(slots)) != len(slots):
             raise TopicError(
                 f"bad topic layout {template!r}: it needs {{vehicle}} once, and may have {{fleet}} and {{kind}} once"
             )
+        _check_segments(template, tuple(level for level in self._levels if level not in _SLOTS))
         parse("fleets/{fleet}/v/{kind}".format(**self._defaults))
-        self.filter = check_filter("/".join("+" if level.startswith("{") else level for level in self._levels))
+        self.filter = check_filter("/".join("+" if level in _SLOTS else level for level in self._levels))
 
     def topic(self, name: str) -> str:
         """Our topic for a broker's topic name. Raises TopicError when the name does not fit the layout."""
@@ -209,7 +212,7 @@ class TopicLayout:
             raise TopicError(f"{name[:128]!r} does not fit {self.template!r}")
         found = dict(self._defaults)
         for wanted, level in zip(self._levels, levels, strict=True):
-            if wanted.startswith("{"):
+            if wanted in _SLOTS:
                 found[wanted[1:-1]] = level
             elif wanted != level:
                 raise TopicError(f"{name[:128]!r} does not fit {self.template!r}")

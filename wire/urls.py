@@ -22,7 +22,8 @@ class MqttAddress(NamedTuple):
     def __str__(self) -> str:
         """The URL without the password: fit for a log."""
         user = f"{self.username}@" if self.username else ""
-        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}"
 
 
 def parse_mqtt(url: str) -> MqttAddress:
@@ -33,9 +34,12 @@ def parse_mqtt(url: str) -> MqttAddress:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise SettingsError(f"MQTT URL can't be read: {error}") from None
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path not in ("", "/"):
+    except ValueError:  # its text may hold a piece of the password
+        raise SettingsError(
+            "MQTT URL can't be read: the port is a number, and a password has %2F %3F %23 %5B %5D for / ? # [ ]"
+        ) from None
+    beyond = parts.path not in ("", "/") or parts.query or parts.fragment
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or beyond:
         raise SettingsError("MQTT URL must look like mqtt://host:1883 or mqtts://user:password@host:8883")
     tls = parts.scheme == "mqtts"
     return MqttAddress(

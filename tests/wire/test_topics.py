@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -132,6 +132,7 @@ def test_parse_takes_what_the_grammar_has_and_nothing_else(levels: list[str]) ->
 
 
 @given(st.text(), st.sampled_from(["{}", "rooms/{}", "fleets/f/v/{}"]))
+@example("x" * 500, "rooms/{}")
 def test_an_error_is_one_short_line(text: str, template: str) -> None:
     for read in (parse, check_filter):
         with pytest.raises(TopicError) as caught:

@@ -1,0 +1,82 @@
+"""The node as an ASGI app: its doors, health and metrics as routes, its background work as lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from stream import rest, sse
+from stream.http import error_response
+from stream.node import Node
+from stream.settings import Settings
+from stream.socket import stream
+from wire.errors import CommandError, TopicError
+
+__all__ = ["create_app"]
+
+INDEX = """Fleetwire node
+
+  WS   /v1/stream                   subprotocols fleetwire.v1.json and fleetwire.v1.msgpack
+  GET  /v1/events?topic=FILTER      Server-Sent Events: try  curl -N 'http://…/v1/events?topic=fleets/%23'
+  GET  /v1/state?topic=FILTER       the current state
+  GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit
+  POST /v1/publish                  {"topic": "rooms/ops", "data": …}
+  GET  /healthz  /readyz  /metrics
+"""
+
+
+def create_app(settings: Settings) -> Starlette:
+    """A node. `app.state.node` is its Node; `app.state.drain()` sends its clients to another node."""
+    node = Node(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(node.run(), name="node")
+            yield
+            task.cancel()
+
+    app = Starlette(
+        lifespan=lifespan,
+        routes=[
+            WebSocketRoute("/v1/stream", stream),
+            Route("/v1/events", sse.events),
+            Route("/v1/state", rest.state),
+            Route("/v1/history", rest.history),
+            Route("/v1/publish", rest.publish, methods=["POST"]),
+            Route("/healthz", _healthz),
+            Route("/readyz", _readyz),
+            Route("/metrics", _metrics),
+            Route("/", _index),
+        ],
+        exception_handlers={CommandError: error_response, TopicError: error_response},
+    )
+    app.state.node = node
+    app.state.drain = node.drain
+    return app
+
+
+async def _healthz(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _readyz(request: Request) -> Response:
+    ready = await request.app.state.node.ready()
+    return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+
+async def _metrics(request: Request) -> Response:
+    node: Node = request.app.state.node
+    node.metrics.topics.set(len(node.hub.table))
+    return Response(generate_latest(node.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _index(request: Request) -> Response:
+    return PlainTextResponse(INDEX)

@@ -1,0 +1,140 @@
+"""What Redis remembers: last known states and logs, by topic filter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+from redis.asyncio import Redis
+
+from stream.item import Item
+from stream.table import State, merge
+from wire import keys, topics
+from wire.ids import LAST, format_id, parse_id
+from wire.reading import decode_message, decode_reading
+from wire.store import parse_state
+
+__all__ = ["History", "Page"]
+
+T = TypeVar("T")
+
+PIPELINE_COMMANDS = 1_000
+PAGE_ITEMS = 1_000
+
+
+class Page(NamedTuple):
+    """Items in the order of their ids, up to and including `until`; `more` if the log goes on after it.
+
+    `lost`: entries after the asked-for id were trimmed before this one; 0 when nothing was.
+    """
+
+    items: list[Item]
+    until: int
+    more: bool
+    lost: int = 0
+
+
+class History:
+    """Reads states and logs. Raises redis.RedisError when Redis is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def topics(self, filter: str) -> list[str]:
+        """The topics with a name that Redis knows and the filter matches."""
+        found: list[str] = []
+        wanted = keys.patterns(filter)
+        if "rooms/*" in wanted:
+            found += [f"rooms/{room}" for room in await self._names(keys.ROOMS)]
+        for pattern in wanted:
+            if pattern.startswith("fleets/"):
+                fleet = pattern.split("/")[1]
+                found += [topic async for topic in self._vehicles(await self._fleets(fleet))]
+        return [topic for topic in found if topics.matches(filter, topic)]
+
+    async def _fleets(self, fleet: str) -> list[str]:
+        return await self._names(keys.FLEETS) if fleet == "*" else [fleet]
+
+    async def _vehicles(self, fleets: list[str]) -> AsyncIterator[str]:
+        for fleet in fleets:
+            for vehicle in await self._names(keys.fleet(fleet)):
+                for kind in topics.KINDS:
+                    yield f"fleets/{fleet}/{vehicle}/{kind}"
+
+    async def _names(self, key: str) -> list[str]:
+        names = await self._redis.smembers(key)
+        return sorted(name.decode() if isinstance(name, bytes) else name for name in names)
+
+    async def states(self, filter: str) -> list[Item]:
+        """Last known states of the topics that a filter matches, as items; a topic may come in several, which
+        together, merged, are its state."""
+        names = [topic for topic in await self.topics(filter) if not topic.startswith("rooms/")]
+        found = []
+        for some in _chunks(names, PIPELINE_COMMANDS):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for topic in some:
+                    pipe.hgetall(keys.state(topic))
+                for topic, fields in zip(some, await pipe.execute(), strict=True):
+                    for value in fields.values():
+                        id, body = parse_state(value)
+                        found.append(Item(topic, parse_id(id), decode_reading(body)))
+        return found
+
+    async def merged_states(self, filter: str) -> list[Item]:
+        """One item a topic, in the order of their ids."""
+        merged: dict[str, State] = {}
+        for item in await self.states(filter):
+            merged[item.topic] = merge(merged.get(item.topic), item) or merged[item.topic]
+        return sorted((state.item for state in merged.values()), key=lambda item: item.order)
+
+    async def last(self) -> int:
+        """The newest id given out: what was stored up to it is complete in the logs."""
+        clock = await self._redis.get(keys.CLOCK)
+        return parse_id(clock) if clock else 0
+
+    async def page(self, names: list[str], after: int, until: int = LAST, limit: int = PAGE_ITEMS) -> Page:
+        """The logs of some topics after one id up to another, at most `limit` items."""
+        each = max(10, limit // max(1, len(names)))
+        first, last = f"({format_id(after)}", format_id(until)
+        items: list[Item] = []
+        horizon, lost = until, 0
+        for some in _chunks(names, PIPELINE_COMMANDS):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for topic in some:
+                    pipe.xrange(keys.log(topic), first, last, count=each)
+                    pipe.xinfo_stream(keys.log(topic))
+                results = await pipe.execute(raise_on_error=False)
+            for topic, entries, info in zip(some, results[::2], results[1::2], strict=True):
+                if isinstance(entries, Exception):
+                    raise entries
+                found = [Item(topic, parse_id(id), _decode(topic, fields[b"b"])) for id, fields in entries]
+                items += found
+                if len(found) == each:
+                    horizon = min(horizon, found[-1].order)
+                if not isinstance(info, Exception):
+                    lost = max(lost, _trimmed_after(info, after))
+        items = sorted((item for item in items if item.order <= horizon), key=lambda item: item.order)
+        more = horizon < until
+        if len(items) > limit:
+            items, more = items[:limit], True
+        return Page(items, items[-1].order if more else until, more, lost)
+
+
+def _trimmed_after(info: dict[str, Any], after: int) -> int:
+    """The id before which entries after `after` are, or may be, gone from a log; 0 when none are."""
+    first = info["first-entry"]
+    if first is None or info["entries-added"] == info["length"]:
+        return 0
+    order = parse_id(first[0])
+    return order - 1 if order > after else 0
+
+
+def _decode(topic: str, body: bytes) -> Any:
+    return decode_message(body) if topic.startswith("rooms/") else decode_reading(body)
+
+
+def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -1,0 +1,114 @@
+"""What the node follows: the patterns that its clients' filters need, and which states are loaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from stream.feed import Feed
+from stream.history import History
+from stream.hub import Hub
+from stream.item import Item
+from wire import keys, topics
+
+__all__ = ["Interest"]
+
+LINGER_SECONDS = 10.0
+ALL_FLEETS = "fleets/*"
+
+
+class Interest:
+    """Keeps the feed on few, disjoint patterns that cover every filter that is held, and the table filled for
+    them. A pattern that nobody needs any more is kept for a while, since people reload pages."""
+
+    def __init__(self, feed: Feed, history: History, hub: Hub) -> None:
+        self._feed = feed
+        self._history = history
+        self._hub = hub
+        self._held: Counter[str] = Counter()  # pattern -> how many filters need it
+        self._followed: set[str] = set()
+        self._loaded: set[tuple[str, str]] = set()  # pattern, kind
+        self._lock = asyncio.Lock()
+
+    async def hold(self, filter: str) -> None:
+        """Follow what a filter needs; returns when the table has every state that it matches, and the feed is
+        at least as far as these. Each hold wants a `release`, also when it raises (redis.RedisError when Redis
+        is away, TimeoutError when the feed is silent)."""
+        wanted = keys.patterns(filter)
+        self._held.update(wanted)
+        if not self._missing(filter) and self._needed() <= self._followed:
+            return
+        async with self._lock:
+            await self._adjust()
+            await self._load(self._missing(filter))
+
+    def release(self, filter: str) -> None:
+        """Take back one `hold`."""
+        self._held.subtract(keys.patterns(filter))
+
+    def filters(self) -> list[str]:
+        """Filters for everything that is followed now."""
+        return [pattern.replace("*", "#") for pattern in self._followed]
+
+    async def recover(self) -> None:
+        """Load the states again, after the feed broke: what changed meanwhile is new to the groups."""
+        states = [item for pattern, kind in self._loaded for item in await self._states(pattern, kind)]
+        self._hub.refresh(states)
+
+    async def run(self) -> None:
+        """Forget what was not needed for a while. Until cancelled."""
+        while True:
+            before = self._unneeded()
+            await asyncio.sleep(LINGER_SECONDS)
+            if before & self._unneeded():
+                async with self._lock:
+                    await self._adjust()
+
+    def _needed(self) -> set[str]:
+        held = {pattern for pattern, count in self._held.items() if count > 0}
+        if ALL_FLEETS in held:
+            held = {pattern for pattern in held if pattern == ALL_FLEETS or not pattern.startswith("fleets/")}
+        return held
+
+    def _unneeded(self) -> set[str]:
+        return self._followed - self._needed()
+
+    async def _adjust(self) -> None:
+        needed = self._needed()
+        # The new ones first: what both bring for a moment is dropped by its id.
+        for pattern in sorted(needed - self._followed):
+            await self._feed.follow(pattern)
+            self._followed.add(pattern)
+        unneeded = self._followed - needed
+        for pattern in sorted(unneeded):
+            await self._feed.unfollow(pattern)
+            self._followed.discard(pattern)
+            if not self._covered(pattern):
+                self._loaded = {(loaded, kind) for loaded, kind in self._loaded if loaded != pattern}
+        if unneeded:
+            self._hub.table.keep(self.filters())
+
+    def _covered(self, pattern: str) -> bool:
+        return ALL_FLEETS in self._followed and pattern.startswith("fleets/")
+
+    def _missing(self, filter: str) -> list[tuple[str, str]]:
+        levels = filter.split("/")
+        kinds = (levels[3],) if len(levels) == 4 and levels[3] in topics.KINDS else topics.KINDS
+        return [
+            (pattern, kind)
+            for pattern in keys.patterns(filter)
+            if pattern != "rooms/*"
+            for kind in kinds
+            if (pattern, kind) not in self._loaded and (ALL_FLEETS, kind) not in self._loaded
+        ]
+
+    async def _load(self, missing: list[tuple[str, str]]) -> None:
+        for pattern, kind in missing:
+            self._hub.refresh(await self._states(pattern, kind))
+        # What was loaded may be ahead of the feed: let it come after.
+        await self._feed.sync()
+        self._loaded.update(missing)
+
+    async def _states(self, pattern: str, kind: str) -> list[Item]:
+        scope = "fleets/+/+" if pattern == ALL_FLEETS else pattern.replace("*", "+")
+        return await self._history.states(f"{scope}/{kind}")

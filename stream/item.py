@@ -1,0 +1,88 @@
+"""What a node passes on: items, and the views of them that clients ask for."""
+
+from __future__ import annotations
+
+import re
+
+from wire.ids import format_id
+from wire.protocol import Format, MessageItem, ReadingItem, encode
+from wire.reading import Body, Message, Reading, Value
+
+__all__ = ["Item", "View"]
+
+_MAX_CACHED_NAMES = 10_000
+
+
+class View:
+    """How a subscription wants its items: format, projection on signals, with or without meta fields.
+
+    `signals` are patterns of names in which `*` stands for one segment. Views that ask for the same are equal,
+    and share what was encoded for either.
+    """
+
+    def __init__(self, format: Format, signals: tuple[str, ...] | None = None, meta: bool = False) -> None:
+        self.format: Format = format
+        self.meta = meta
+        self.key = (format, tuple(sorted(set(signals))) if signals else None, meta)
+        self._pattern = _compile(signals) if signals else None
+        self._wanted: dict[str, bool] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, View) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def shows(self, body: Body) -> bool:
+        """Whether there is anything in it to show."""
+        return self._pattern is None or isinstance(body, Message) or any(map(self._wants, body.values))
+
+    def values(self, reading: Reading) -> dict[str, Value]:
+        """The reading's values that are to be shown."""
+        if self._pattern is None:
+            return reading.values
+        return {name: value for name, value in reading.values.items() if self._wants(name)}
+
+    def _wants(self, name: str) -> bool:
+        wanted = self._wanted.get(name)
+        if wanted is None:
+            assert self._pattern is not None
+            wanted = self._pattern.fullmatch(name) is not None
+            if len(self._wanted) < _MAX_CACHED_NAMES:
+                self._wanted[name] = wanted
+        return wanted
+
+
+def _compile(signals: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(signal).replace(r"\*", "[^.]+") for signal in signals))
+
+
+class Item:
+    """A reading or message with its topic and id. Encoded at most once for each view that somebody has."""
+
+    __slots__ = ("_encoded", "body", "order", "topic")
+
+    def __init__(self, topic: str, order: int, body: Body) -> None:
+        self.topic = topic
+        self.order = order  # the id, as `wire.ids.parse_id` orders it
+        self.body = body
+        self._encoded: dict[tuple[object, ...], bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"Item({self.topic!r}, {format_id(self.order)!r}, {self.body!r})"
+
+    def encoded(self, view: View) -> bytes:
+        """The item's bytes in a view."""
+        data = self._encoded.get(view.key)
+        if data is None:
+            data = self._encoded[view.key] = encode(self._shown(view), view.format)
+        return data
+
+    def _shown(self, view: View) -> ReadingItem | MessageItem:
+        id, body = format_id(self.order), self.body
+        if isinstance(body, Message):
+            return MessageItem(self.topic, id, body.ts, body.data, body.sender)
+        values = view.values(body)
+        if not view.meta:
+            return ReadingItem(self.topic, id, body.ts, values)
+        return ReadingItem(self.topic, id, body.ts, values, body.seq, body.historical, body.received, body.clock)

@@ -1,0 +1,232 @@
+"""The node: feed, table, hub and history joined; what all doors ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from stream.auth import Authority
+from stream.feed import Feed
+from stream.history import History, Page
+from stream.hub import Group, Hub, Member, Query
+from stream.interest import Interest
+from stream.item import Item
+from stream.metrics import Metrics
+from stream.outbox import Outbox
+from stream.settings import Settings
+from stream.table import Table
+from wire import keys
+from wire.clock import now_ms
+from wire.errors import CommandError
+from wire.ids import parse_id
+from wire.reading import Message, decode_message, decode_reading, encode, split
+from wire.store import SCRIPT, Entry, arguments
+from wire.topics import Room, parse
+
+__all__ = ["Node"]
+
+log = logging.getLogger("fleetwire.stream")
+
+REDIS_TIMEOUT_SECONDS = 5
+MAX_MESSAGE_BYTES = 65_536
+
+
+class Node:
+    """One stateless node. `run` it; then sessions subscribe, publish and ask."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.authority = Authority(settings.jwt_key)
+        self.hub = Hub(Table(), self.metrics)
+        self._redis = Redis.from_url(
+            settings.redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 1)
+        )
+        self._store = self._redis.register_script(SCRIPT)
+        self.history = History(self._redis)
+        self._feed = Feed(settings.redis_url, self._redis, self._receive, self._recover, self.metrics)
+        self._interest = Interest(self._feed, self.history, self.hub)
+        self._replays: asyncio.TaskGroup | None = None
+        self._outboxes: set[Outbox] = set()
+        self.draining = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with self._redis, asyncio.TaskGroup() as self._replays:
+            self._replays.create_task(self._feed.run(), name="feed")
+            self._replays.create_task(self._interest.run(), name="interest")
+
+    async def ready(self) -> bool:
+        """Whether the feed is live, Redis answers, and the node is not about to stop."""
+        if self.draining or not self._feed.live:
+            return False
+        try:
+            await self._redis.ping()
+        except RedisError:
+            return False
+        return True
+
+    def enter(self, outbox: Outbox) -> None:
+        """A client has come."""
+        self._outboxes.add(outbox)
+        if self.draining:
+            outbox.close(1012)
+
+    def exit(self, outbox: Outbox) -> None:
+        """A client has gone."""
+        self._outboxes.discard(outbox)
+
+    def drain(self) -> None:
+        """Take no more clients, and send those who are here to another node (close code 1012)."""
+        self.draining = True
+        for outbox in self._outboxes:
+            outbox.close(1012)
+
+    async def follow(self, filter: str) -> None:
+        """Make the table ready for a filter; each wants an `unfollow`, also when it raises.
+
+        Raises CommandError, reason `unavailable`, when Redis is away.
+        """
+        try:
+            await self._interest.hold(filter)
+        except (RedisError, TimeoutError) as error:
+            raise CommandError("unavailable", f"Redis is away: {error or 'silence'}") from None
+
+    def unfollow(self, filter: str) -> None:
+        """Take back one `follow`."""
+        self._interest.release(filter)
+
+    def group(self, query: Query) -> Group:
+        """The group of a query whose filter is followed."""
+        return self.hub.group(query)
+
+    def join(self, group: Group, outbox: Outbox, *, snapshot: bool, since: int | None) -> Member:
+        """A client's place in a group: with what it has not seen first, then live, without a gap."""
+        member = Member(group, outbox, self.hub.last)
+        if since is not None and group.query.strategy == "batch":
+            member.cursor = since
+            self.catch_up(member)
+        elif snapshot or since is not None:
+            group.snapshot(member, since or 0)
+        else:
+            group.admit(member)
+        return member
+
+    def catch_up(self, member: Member) -> None:
+        """Give a member that is behind what it has not seen: from the table, or from the log."""
+        if member.group.query.strategy == "latest":
+            member.group.catch_up(member)
+        else:
+            member.group.retard(member)
+            assert self._replays is not None
+            self._replays.create_task(self._replay(member), name="replay")
+
+    async def _replay(self, member: Member) -> None:
+        group = member.group
+        try:
+            names = await self.history.topics(group.query.filter)
+            first = True
+            while group.holds(member) and (member.cursor < group.cursor or first):
+                page = await self.history.page(names, member.cursor, max(group.cursor, self.hub.last))
+                if page.lost and first:
+                    group.announce_gap(member, member.cursor, page.lost)
+                first = False
+                items = [item for item in page.items if group.query.view.shows(item.body)]
+                for frame in group.frames(items, page.until):
+                    await member.outbox.room()
+                    member.outbox.put(frame)
+                member.cursor = page.until
+        except RedisError as error:
+            # The client comes back with its cursor, here or elsewhere.
+            log.warning("a replay failed: %s", error)
+            member.outbox.close(1012)
+        else:
+            if group.holds(member):
+                group.admit(member)
+
+    def leave(self, member: Member) -> None:
+        """Give up a place in a group."""
+        self.hub.leave(member)
+
+    async def publish(self, topic: str, data: Any, sender: str | None) -> str:
+        """Say something in a room: the id that Redis stored it with.
+
+        Raises CommandError: `forbidden_topic` outside rooms, `bad_request` for data that JSON can't carry,
+        `too_big`, `unavailable`.
+        """
+        if not isinstance(parse(topic), Room):
+            raise CommandError("forbidden_topic", "clients publish to rooms/ROOM")
+        try:
+            msgspec.json.encode(data)
+            body = encode(Message(now_ms(), data, sender))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise CommandError("bad_request", f"data that JSON can't carry: {error}") from None
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise CommandError("too_big", f"{len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken")
+        names, args = arguments([Entry(topic, body, 0)], self.settings.retention)
+        try:
+            await self._redis.sadd(keys.ROOMS, topic.partition("/")[2])
+            id, *refused = await self._store(keys=names, args=args)
+        except RedisError as error:
+            raise CommandError("unavailable", f"Redis is away: {error}") from None
+        if refused:
+            raise CommandError("unavailable", f"Redis refused it: {refused[1].decode()}")
+        return str(id.decode())
+
+    async def states(self, filter: str) -> list[Item]:
+        """The current state of what a filter matches. Raises CommandError, reason `unavailable`."""
+        try:
+            return await self.history.merged_states(filter)
+        except RedisError as error:
+            raise CommandError("unavailable", f"Redis is away: {error}") from None
+
+    async def page(self, filter: str, after: int, until: int, limit: int) -> Page:
+        """Stored items of what a filter matches. Raises CommandError, reason `unavailable`."""
+        try:
+            return await self.history.page(await self.history.topics(filter), after, until, limit)
+        except RedisError as error:
+            raise CommandError("unavailable", f"Redis is away: {error}") from None
+
+    def _receive(self, channel: str, payload: bytes) -> None:
+        try:
+            id, body = split(payload)
+            decoded = decode_message(body) if channel.startswith("rooms/") else decode_reading(body)
+            item = Item(channel, parse_id(id), decoded)
+        except (ValueError, msgspec.DecodeError):
+            # Anyone with redis-cli may publish anything.
+            self.metrics.malformed.inc()
+            return
+        self.metrics.received.inc()
+        self.hub.deliver(item)
+
+    async def _recover(self) -> None:
+        """After the feed was connected: deliver what was stored since it broke, then go on live.
+
+        The newest id is read before the logs, and these only up to it: what comes later comes by the feed.
+        """
+        newest = await self.history.last()
+        if self.hub.last and newest >= self.hub.last:
+            names = [name for filter in self._interest.filters() for name in await self.history.topics(filter)]
+            after, more = self.hub.last, bool(names)
+            while more:
+                page = await self.history.page(names, after, newest)
+                if page.lost:
+                    self._announce_gap(after, page.lost)
+                for item in page.items:
+                    self.hub.deliver(item)
+                after, more = page.until, page.more
+        self.hub.advance(newest)
+        await self._interest.recover()
+
+    def _announce_gap(self, after: int, until: int) -> None:
+        for group in self.hub.groups:
+            if group.query.strategy == "batch":
+                for member in group.members:
+                    group.announce_gap(member, after, until)

@@ -1,0 +1,203 @@
+"""One client, without its socket: commands in, frames out through the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from stream.auth import Grants
+from stream.history import Page
+from stream.hub import Member, Query
+from stream.item import Item, View
+from stream.node import Node
+from stream.outbox import Frame, Outbox
+from wire import protocol, topics
+from wire.clock import now_ms
+from wire.errors import CommandError, TopicError
+from wire.ids import LAST, format_id, parse_id
+from wire.protocol import Format
+
+__all__ = ["Session"]
+
+
+class Session:
+    """What one client has: grants, subscriptions and an outbox. `close` it at the end, however it ends."""
+
+    def __init__(self, node: Node, format: Format, grants: Grants) -> None:
+        self._node = node
+        self._format: Format = format
+        self._members: dict[str, Member] = {}
+        self._expiry: asyncio.TimerHandle | None = None
+        self.outbox = Outbox(node.settings.outbox_bytes, self._catch_up)
+        self._grants = grants
+        self._expire_at(grants.expires)
+        node.enter(self.outbox)
+
+    def close(self) -> None:
+        """Give up all subscriptions."""
+        self._expire_at(None)
+        self.outbox.close(1000)
+        self._node.exit(self.outbox)
+        for id in list(self._members):
+            self._unsubscribe(id)
+
+    async def receive(self, data: bytes | str) -> None:
+        """Carry out the command in a frame. What goes wrong is told in an error reply, and never raised."""
+        await self.outbox.room()
+        try:
+            command = protocol.decode_command(data, self._format)
+        except CommandError as error:
+            self._fail(error, *protocol.request_of(data, self._format))
+            return
+        action = str(command.__struct_config__.tag)
+        try:
+            await self._carry_out(command, action)
+            self._node.metrics.commands.labels(action).inc()
+        except TopicError as error:
+            self._fail(CommandError("invalid_topic", str(error)), action, command.request_id)
+        except CommandError as error:
+            self._fail(error, action, command.request_id)
+
+    async def _carry_out(self, command: protocol.Command, action: str) -> None:
+        match command:
+            case protocol.Subscribe():
+                await self.subscribe(command)
+            case protocol.Unsubscribe():
+                self._unsubscribe(command.subscription_id)
+                self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
+            case protocol.Publish():
+                self._grants.check("publish", _topic(command.topic))
+                id = await self._node.publish(command.topic, command.data, self._grants.subject)
+                self._reply(protocol.PublishReply(action=action, request_id=command.request_id, ts=now_ms(), id=id))
+            case protocol.Get():
+                self._grants.check("subscribe", topics.check_filter(command.topic))
+                self._reply_items(command, action, await self._node.states(command.topic))
+            case protocol.History():
+                self._grants.check("subscribe", topics.check_filter(command.topic))
+                after, until = span(command)
+                page = await self._node.page(command.topic, after, until, command.limit)
+                self._reply_items(command, action, page.items, next_page(page), trimmed(page))
+            case protocol.Authorize():
+                self._grants = self._node.authority.grants(command.authorization)
+                self._expire_at(self._grants.expires)
+                self._check_members()
+                self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
+            case protocol.Ping():
+                self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
+
+    async def subscribe(self, command: protocol.Subscribe) -> None:
+        """Reply, then what the subscription begins with, then live frames. Asking for the same again begins anew.
+
+        Raises CommandError and TopicError."""
+        topic = topics.check_filter(command.topic)
+        self._grants.check("subscribe", topic)
+        since = cursor(command.since) if command.since is not None else None
+        if len(self._members) >= self._node.settings.subscriptions:
+            raise CommandError(
+                "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
+            )
+        view = View(self._format, command.signals, command.meta)
+        query = Query(topic, command.strategy, command.interval, view)
+        try:
+            await self._node.follow(topic)
+        except BaseException:
+            self._node.unfollow(topic)
+            raise
+        if self.outbox.close_code is not None:
+            self._node.unfollow(topic)
+            return
+        group = self._node.group(query)
+        if group.id in self._members:
+            self._unsubscribe(group.id)
+            group = self._node.group(query)
+        self._reply(
+            protocol.SubscribeReply(
+                action="subscribe", request_id=command.request_id, ts=now_ms(), subscription_id=group.id
+            )
+        )
+        self._members[group.id] = self._node.join(group, self.outbox, snapshot=command.snapshot, since=since)
+
+    def _unsubscribe(self, id: str) -> None:
+        member = self._members.pop(id, None)
+        if member is None:
+            raise CommandError("unknown_subscription", f"no subscription {id[:64]!r} on this connection")
+        self._node.leave(member)
+        self._node.unfollow(member.group.query.filter)
+
+    def _catch_up(self) -> None:
+        """The outbox has drained: serve those of the subscriptions that fell behind."""
+        for member in self._members.values():
+            if member.group.is_behind(member):
+                self._node.catch_up(member)
+
+    def _check_members(self) -> None:
+        for id, member in list(self._members.items()):
+            try:
+                self._grants.check("subscribe", member.group.query.filter)
+            except CommandError as error:
+                self._unsubscribe(id)
+                self._fail(error, "subscription", None)
+
+    def _expire_at(self, expires: float | None) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if expires is not None:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(max(0.0, expires - time.time()), self.outbox.close, 4001)
+
+    def _reply(self, reply: Any) -> None:
+        self.outbox.put(Frame(protocol.encode(reply, self._format)))
+
+    def _reply_items(
+        self,
+        command: protocol.Get | protocol.History,
+        action: str,
+        items: Sequence[Item],
+        cursor: str | None = None,
+        trimmed: str | None = None,
+    ) -> None:
+        view = View(self._format, meta=command.meta)
+        data = [Raw(item.encoded(view)) for item in items]
+        reply = protocol.ItemsReply(
+            action=action, request_id=command.request_id, ts=now_ms(), cursor=cursor, trimmed=trimmed, data=data
+        )
+        self._reply(reply)
+
+    def _fail(self, error: CommandError, action: str | None, request_id: str | None) -> None:
+        self._node.metrics.errors.labels(error.reason).inc()
+        self._reply(protocol.error_reply(error, action, request_id))
+
+
+def _topic(topic: str) -> str:
+    topics.parse(topic)
+    return topic
+
+
+def cursor(text: str) -> int:
+    """The id in a cursor. Raises CommandError, reason `invalid_cursor`."""
+    try:
+        return parse_id(text)
+    except ValueError:
+        raise CommandError("invalid_cursor", "not a cursor of this service") from None
+
+
+def span(command: protocol.History) -> tuple[int, int]:
+    """The ids that a history command asks for: after the first, up to the second."""
+    after = parse_id(f"{command.from_}-0") - 1 if command.after is None else cursor(command.after)
+    until = parse_id(f"{command.to + 1}-0") - 1 if command.to is not None else LAST
+    return max(0, after), min(until, LAST)
+
+
+def next_page(page: Page) -> str | None:
+    """The cursor of the page after this one, if there is one."""
+    return format_id(page.until) if page.more else None
+
+
+def trimmed(page: Page) -> str | None:
+    """The cursor up to which the log no longer has everything that was asked for, if so."""
+    return format_id(page.lost) if page.lost else None

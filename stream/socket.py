@@ -1,0 +1,70 @@
+"""The WebSocket door: `WS /v1/stream`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from stream.auth import Grants
+from stream.node import Node
+from stream.session import Session
+from wire.errors import CommandError
+from wire.protocol import CLOSE_CODES, SUBPROTOCOLS
+
+__all__ = ["stream"]
+
+
+async def stream(websocket: WebSocket) -> None:
+    """Serve one client until either side ends it."""
+    node: Node = websocket.app.state.node
+    subprotocol = next((name for name in websocket.scope["subprotocols"] if name in SUBPROTOCOLS), None)
+    await websocket.accept(subprotocol)
+    try:
+        grants = _grants(node, websocket)
+    except CommandError:
+        await websocket.close(4001, CLOSE_CODES[4001].reason)
+        return
+    session = Session(node, SUBPROTOCOLS[subprotocol or "fleetwire.v1.json"], grants)
+    with node.metrics.clients.labels("websocket").track_inprogress():
+        reader = asyncio.create_task(_read(websocket, session))
+        writer = asyncio.create_task(_write(websocket, session, text=subprotocol != "fleetwire.v1.msgpack"))
+        try:
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            session.close()
+            for task in (reader, writer):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+def _grants(node: Node, websocket: WebSocket) -> Grants:
+    scheme, _, token = websocket.headers.get("authorization", "").partition(" ")
+    return node.authority.grants(token) if scheme.lower() == "bearer" else node.authority.default
+
+
+async def _read(websocket: WebSocket, session: Session) -> None:
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes")
+        await session.receive(message["text"] if data is None else data)
+
+
+async def _write(websocket: WebSocket, session: Session, *, text: bool) -> None:
+    seconds = websocket.app.state.node.settings.drain_seconds
+    try:
+        while (frame := await session.outbox.get()) is not None:
+            async with asyncio.timeout(seconds):
+                await (websocket.send_text(frame.data.decode()) if text else websocket.send_bytes(frame.data))
+        code = session.outbox.close_code or 1000
+        await websocket.close(code, CLOSE_CODES[code].reason if code in CLOSE_CODES else None)
+    except TimeoutError:
+        with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+            async with asyncio.timeout(1):
+                await websocket.close(4008, CLOSE_CODES[4008].reason)
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # the reader sees the end too

@@ -1,0 +1,69 @@
+"""The Server-Sent Events door: `GET /v1/events?topic=…`, so that `curl -N` and `EventSource` are clients.
+
+An event's data is just what the WebSocket carries in JSON; its id is the cursor, which a browser sends back as
+`Last-Event-ID` when it reconnects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from stream.http import grants, node
+from stream.rest import command
+from stream.session import Session
+from wire import protocol
+
+__all__ = ["events"]
+
+KEEPALIVE_SECONDS = 15
+
+
+async def events(request: Request) -> Response:
+    """Subscribe to what `topic` matches; the other fields of a subscribe command may be given too."""
+    asked: protocol.Subscribe = command(protocol.Subscribe, request)
+    if (last := request.headers.get("last-event-id")) and asked.since is None:
+        asked = msgspec.structs.replace(asked, since=last)
+    session = Session(node(request), "json", grants(request))
+    try:
+        await session.subscribe(asked)
+    except BaseException:
+        session.close()
+        raise
+    return _EventStream(request, session)
+
+
+class _EventStream(StreamingResponse):
+    """Streams a session's frames, and closes the session however the stream ends."""
+
+    def __init__(self, request: Request, session: Session) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_frames(session), media_type="text/event-stream", headers=headers)
+        self._session = session
+        self._clients = node(request).metrics.clients.labels("sse")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._clients.track_inprogress():
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                self._session.close()
+
+
+async def _frames(session: Session) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            async with asyncio.timeout(KEEPALIVE_SECONDS):
+                frame = await session.outbox.get()
+        except TimeoutError:
+            yield b": still here\n\n"
+            continue
+        if frame is None:
+            return
+        id = b"id: %s\n" % frame.cursor.encode() if frame.cursor else b""
+        yield b"%sdata: %s\n\n" % (id, frame.data)

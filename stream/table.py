@@ -1,0 +1,90 @@
+"""The table: last known state by topic, merged signal by signal. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from stream.item import Item
+from wire.reading import Reading
+
+__all__ = ["State", "Table", "merge"]
+
+Stamp = tuple[int, int]  # of one signal: its reading's ts, and order for those of the same ts
+
+
+class State(NamedTuple):
+    """A topic's state as an item, and the signals' stamps where they are not all the item's own."""
+
+    item: Item
+    stamps: dict[str, Stamp] | None = None
+
+
+def merge(state: State | None, item: Item) -> State | None:
+    """The state with one more reading in it, or None when that changes nothing: for each signal the newest
+    `ts` wins, of equal ones the later id. The order of merging makes no difference. A historical reading
+    changes nothing, and neither does what is no reading."""
+    reading = item.body
+    if not isinstance(reading, Reading) or reading.historical:
+        return None
+    if state is None:
+        return State(item)
+    known, stamps = state
+    assert isinstance(known.body, Reading)
+    stamp = (reading.ts, item.order)
+    newest = (known.body.ts, known.order) if stamps is None else max(stamps.values())
+    if stamp > newest and reading.values.keys() >= known.body.values.keys():
+        return State(item)  # the usual case, and the item's encoded bytes are shared
+    stamps = dict(stamps) if stamps is not None else dict.fromkeys(known.body.values, newest)
+    fresh = {name: value for name, value in reading.values.items() if stamp > stamps.get(name, (-1, -1))}
+    if not fresh:
+        return None
+    stamps |= dict.fromkeys(fresh, stamp)
+    head = reading if stamp > newest else known.body
+    merged = Reading(
+        max(reading.ts, known.body.ts), known.body.values | fresh, head.seq, False, head.received, head.clock
+    )
+    return State(Item(known.topic, max(item.order, known.order), merged), stamps)
+
+
+class Table:
+    """States of the topics that this node has an interest in."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def apply(self, item: Item) -> Item | None:
+        """Merge a reading: the topic's new state as an item, or None when nothing changed."""
+        state = merge(self._states.get(item.topic), item)
+        if state is None:
+            return None
+        self._states[item.topic] = state
+        return state.item
+
+    def matching(self, filter: str, after: int = 0) -> list[Item]:
+        """States of the topics that a filter matches and that changed after an id, oldest first."""
+        pattern = _compile(filter)
+        found = [
+            state.item
+            for topic, state in self._states.items()
+            if state.item.order > after and pattern.fullmatch(topic)
+        ]
+        found.sort(key=lambda item: item.order)
+        return found
+
+    def keep(self, filters: list[str]) -> None:
+        """Forget the topics that none of the filters matches."""
+        patterns = [_compile(filter) for filter in filters]
+        self._states = {
+            topic: state for topic, state in self._states.items() if any(p.fullmatch(topic) for p in patterns)
+        }
+
+
+def _compile(filter: str) -> re.Pattern[str]:
+    if filter == "#":
+        return re.compile(".*")
+    head, rest = (filter[:-2], "(/.*)?") if filter.endswith("/#") else (filter, "")
+    return re.compile(re.escape(head).replace(r"\+", "[^/]+") + rest)

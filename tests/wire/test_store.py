@@ -1,0 +1,216 @@
+"""The script, on Valkey and on Redis: one call stores, merges and publishes a batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.programs import eventually
+from wire import keys
+from wire.clock import now_ms
+from wire.ids import parse_id
+from wire.reading import Reading, encode, split
+from wire.store import SCRIPT, Entry, Retention, arguments, parse_state
+
+TOPIC = "fleets/berlin/v1/telemetry"
+OTHER = "fleets/berlin/v2/telemetry"
+PLENTY = Retention(1_000, 3_600_000)
+
+
+class Stored:
+    """The script on a Redis, and what it left there."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._script = redis.register_script(SCRIPT)
+
+    async def call(self, entries: Iterable[Entry], retention: Retention = PLENTY) -> list[Any]:
+        names, args = arguments(entries, retention)
+        found: list[Any] = await self._script(keys=names, args=args)
+        return found
+
+    async def log(self, topic: str) -> list[tuple[str, bytes]]:
+        return [(id.decode(), fields[b"b"]) for id, fields in await self.redis.xrange(keys.log(topic))]
+
+    async def state(self, topic: str) -> dict[str, tuple[str, bytes]]:
+        return {
+            name.decode(): parse_state(value) for name, value in (await self.redis.hgetall(keys.state(topic))).items()
+        }
+
+
+@pytest.fixture
+async def stored(redis_url: str) -> AsyncIterator[Stored]:
+    async with Redis.from_url(redis_url) as redis:
+        yield Stored(redis)
+
+
+def entry(topic: str = TOPIC, ts: int = 1, parts: tuple[str, ...] = ("Speed",), speed: float = 1.0) -> Entry:
+    return Entry(topic, encode(Reading(ts, {"Speed": speed})), ts, tuple((name, b"") for name in parts))
+
+
+async def test_an_entry_is_logged_becomes_the_state_and_is_published(stored: Stored) -> None:
+    async with stored.redis.pubsub() as pubsub:
+        await pubsub.psubscribe("fleets/*")
+        await pubsub.get_message(timeout=5)
+        one = entry(speed=54.2)
+        (first,) = await stored.call([one])
+        id = first.decode()
+        assert await stored.log(TOPIC) == [(id, one.body)]
+        assert await stored.state(TOPIC) == {"Speed": (id, one.body)}
+        assert await stored.redis.hget(keys.state(TOPIC), "Speed") == f"{id} 1 ".encode() + one.body
+        heard = await pubsub.get_message(timeout=5)
+        assert heard is not None
+        assert (heard["channel"].decode(), split(heard["data"])) == (TOPIC, (id, one.body))
+    assert await stored.redis.get(keys.CLOCK) == first
+
+
+async def test_a_subscriber_hears_a_batch_in_the_order_of_ids(stored: Stored) -> None:
+    async with stored.redis.pubsub() as pubsub:
+        await pubsub.psubscribe("fleets/*")
+        await pubsub.get_message(timeout=5)
+        batch = [entry(topic, speed=speed) for speed, topic in enumerate([TOPIC, OTHER] * 20)]
+        (first,) = await stored.call(batch)
+        heard = [await pubsub.get_message(timeout=5) for _ in batch]
+    payloads = [split(message["data"]) for message in heard if message]
+    ms, _, n = first.decode().partition("-")
+    assert [id for id, _ in payloads] == [f"{ms}-{int(n) + place}" for place in range(len(batch))]
+    assert [body for _, body in payloads] == [one.body for one in batch]
+    assert [message["channel"].decode() for message in heard if message] == [one.topic for one in batch]
+    logged = await stored.log(TOPIC) + await stored.log(OTHER)
+    assert sorted(logged, key=lambda pair: parse_id(pair[0])) == payloads
+
+
+async def test_ids_strictly_grow_over_topics_and_calls(stored: Stored) -> None:
+    before = now_ms()
+    for _ in range(50):
+        await stored.call([entry(TOPIC), entry(OTHER), entry("rooms/ops", parts=())])
+    found = [await stored.log(topic) for topic in (TOPIC, OTHER, "rooms/ops")]
+    in_order = [parse_id(id) for three in zip(*found, strict=True) for id, _ in three]
+    assert in_order == sorted(set(in_order))
+    assert before << 32 <= in_order[0]
+    assert in_order[-1] < (now_ms() + 1) << 32
+    assert parse_id(await stored.redis.get(keys.CLOCK)) == in_order[-1]
+
+
+async def test_ids_grow_on_when_the_clock_of_the_machine_steps_back(stored: Stored) -> None:
+    ahead = now_ms() + 3_600_000
+    await stored.redis.set(keys.CLOCK, f"{ahead}-41")
+    assert (await stored.call([entry(), entry(OTHER)]))[0] == f"{ahead}-42".encode()
+    assert (await stored.call([entry()]))[0] == f"{ahead}-44".encode()
+    assert [id for id, _ in await stored.log(TOPIC)] == [f"{ahead}-42", f"{ahead}-44"]
+    assert await stored.redis.get(keys.CLOCK) == f"{ahead}-44".encode()
+
+
+async def test_concurrent_callers_get_different_ids(stored: Stored, redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as other:
+        for _ in range(20):
+            await Stored(other).call([entry(), entry()])
+            await stored.call([entry()])
+    ids = [id for id, _ in await stored.log(TOPIC)]
+    assert len(ids) == len(set(ids)) == 60
+
+
+@pytest.mark.parametrize(
+    ("times", "winner"),
+    [((1, 2), 1), ((2, 1), 0), ((5, 5), 1), ((1_764_000_000_000, 1_764_000_000_001), 1), ((10, 9), 0), ((0, 0), 1)],
+)
+async def test_the_newest_ts_is_the_state_and_of_equals_the_later(
+    stored: Stored, times: tuple[int, int], winner: int
+) -> None:
+    entries = [entry(ts=ts, speed=place) for place, ts in enumerate(times)]
+    for one in entries:
+        await stored.call([one])
+    assert (await stored.state(TOPIC))["Speed"][1] == entries[winner].body
+    assert [body for _, body in await stored.log(TOPIC)] == [one.body for one in entries]
+
+
+async def test_the_same_holds_within_one_batch(stored: Stored) -> None:
+    entries = [entry(ts=ts, speed=ts) for ts in (2, 3, 1, 3)]
+    await stored.call(entries)
+    id, body = (await stored.state(TOPIC))["Speed"]
+    assert (id, body) == ((await stored.log(TOPIC))[3][0], entries[3].body)
+
+
+async def test_each_field_of_the_state_has_its_own_newest(stored: Stored) -> None:
+    old = Entry(TOPIC, b"old", 1, (("a", b""), ("b", b"old b")))
+    new = Entry(TOPIC, b"new", 2, (("b", b"new b"), ("c", b"")))
+    for one in (new, old):
+        await stored.call([one])
+    bodies = {name: body for name, (_, body) in (await stored.state(TOPIC)).items()}
+    assert bodies == {"a": b"old", "b": b"new b", "c": b"new"}
+
+
+async def test_bodies_may_hold_any_bytes(stored: Stored) -> None:
+    body = bytes(range(256)) + b" 1-1 \r\n"
+    await stored.call([Entry(TOPIC, body, 1, (("a", b""),))])
+    assert [found for _, found in await stored.log(TOPIC)] == [body]
+    assert (await stored.state(TOPIC))["a"][1] == body
+
+
+async def test_an_entry_without_parts_leaves_the_state_alone(stored: Stored) -> None:
+    current = entry(ts=5)
+    await stored.call([current, entry(ts=9, parts=()), entry("rooms/ops", parts=())])
+    assert [body for _, body in (await stored.state(TOPIC)).values()] == [current.body]
+    assert len(await stored.log(TOPIC)) == 2
+    assert not await stored.redis.exists(keys.state("rooms/ops"))
+    assert len(await stored.log("rooms/ops")) == 1
+
+
+async def test_a_log_keeps_about_as_many_as_its_cap_and_never_fewer(stored: Stored) -> None:
+    entries = [entry(speed=speed) for speed in range(500)]
+    await stored.call(entries, Retention(200, 3_600_000))
+    kept = await stored.log(TOPIC)
+    assert 200 <= len(kept) < 400  # whole nodes of a stream go, of 100 entries by default
+    assert [body for _, body in kept] == [one.body for one in entries[-len(kept) :]]
+
+
+async def test_a_log_forgets_what_is_too_old(stored: Stored) -> None:
+    old = now_ms() - 10_000
+    for n in range(300):
+        await stored.redis.xadd(keys.log(TOPIC), {"b": b"old"}, id=f"{old}-{n}")
+    await stored.call([entry(speed=5)], Retention(1_000, 60_000))
+    assert len(await stored.log(TOPIC)) == 301  # none is as old as that
+    await stored.call([entry(speed=6) for _ in range(16)], Retention(1_000, 5_000))
+    assert 17 <= len(await stored.log(TOPIC)) < 17 + 100
+
+
+async def test_an_empty_batch_is_nothing(stored: Stored) -> None:
+    await stored.call([entry()])
+    before = await stored.log(TOPIC)
+    await stored.call([])
+    assert await stored.log(TOPIC) == before
+
+
+@pytest.mark.parametrize("key", [keys.log, keys.state])
+async def test_a_key_of_another_type_refuses_that_entry_only(stored: Stored, key: Any) -> None:
+    await stored.redis.set(key(OTHER), "not ours")
+    batch = [entry(TOPIC, ts=1), entry(OTHER, ts=2), entry(TOPIC, ts=3), entry(OTHER, ts=4), entry(TOPIC, ts=5)]
+    _, *refused = await stored.call(batch)
+    assert refused[::2] == [1, 3]
+    assert all(b"WRONGTYPE" in why for why in refused[1::2])
+    assert [body for _, body in await stored.log(TOPIC)] == [batch[place].body for place in (0, 2, 4)]
+    assert (await stored.state(TOPIC))["Speed"][1] == batch[4].body
+    assert await stored.redis.get(key(OTHER)) == b"not ours"
+
+
+async def test_a_refused_entry_with_several_parts_does_not_shift_those_after_it(stored: Stored) -> None:
+    await stored.redis.set(keys.log(OTHER), "not ours")
+    refused = Entry(OTHER, b"refused", 1, (("a", b"1"), ("b", b"2"), ("c", b"3")))
+    after = Entry(TOPIC, b"after", 2, (("d", b"4"),))
+    _, *found = await stored.call([refused, after])
+    assert found[0] == 0
+    assert [body for _, body in await stored.log(TOPIC)] == [b"after"]
+    assert {name: body for name, (_, body) in (await stored.state(TOPIC)).items()} == {"d": b"4"}
+
+
+async def test_what_is_refused_for_its_log_is_not_published(stored: Stored) -> None:
+    await stored.redis.set(keys.log(OTHER), "not ours")
+    async with stored.redis.pubsub() as pubsub:
+        await pubsub.psubscribe("fleets/*")
+        await pubsub.get_message(timeout=5)
+        await stored.call([entry(OTHER), entry(TOPIC)])
+        heard = await eventually(lambda: pubsub.get_message(timeout=1))
+    assert heard["channel"].decode() == TOPIC
