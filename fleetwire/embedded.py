@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -88,3 +91,24 @@ def valkey() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.port}"
     finally:
         server.stop()
+
+
+def main() -> None:
+    """`python -m fleetwire.embedded [MQTT_PORT]`: both servers, until standard input ends.
+
+    Prints one line of JSON with their addresses. A process of its own, so that a Ctrl-C in the terminal does not
+    reach the servers before those that still use them; and when its parent is gone, so are they.
+    """
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with broker(port) as mqtt, valkey() as redis_url:
+            print(json.dumps({"mqtt": mqtt.port, "mqtt5": mqtt.port_v5, "redis": redis_url}), flush=True)
+            sys.stdin.read()
+    except Unavailable as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

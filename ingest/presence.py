@@ -16,6 +16,7 @@ from ingest.settings import Settings
 from ingest.source import Message, connect_options
 from wire import keys
 from wire.errors import PayloadError
+from wire.ids import parse_id
 from wire.reading import Value, decode_reading
 from wire.store import parse_state
 
@@ -61,6 +62,11 @@ def _differs(message: Message, state: dict[bytes, bytes]) -> bool:
     except PayloadError:
         return False  # it became a dead letter when it was published
     known: dict[str, Value] = {}
-    for value in sorted(state.values(), key=lambda value: int(value.split(b" ", 2)[1])):
+    for value in sorted(state.values(), key=_age):
         known |= decode_reading(parse_state(value)[1]).values
     return any(known.get(name, ...) != value for reading in readings for name, value in reading.values.items())
+
+
+def _age(value: bytes) -> tuple[int, int]:
+    id, ts, _ = value.split(b" ", 2)
+    return int(ts), parse_id(id)

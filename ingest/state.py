@@ -32,17 +32,20 @@ class Shapes:
         seen = self._seen.setdefault(topic, set())
         if shape not in seen:
             if len(seen) >= MAX_SHAPES:
-                return tuple((name, encode(Reading(reading.ts, {name: v}))) for name, v in reading.values.items())
+                return tuple(
+                    (self._name((s,)), encode(Reading(reading.ts, {s: v}))) for s, v in reading.values.items()
+                )
             seen.add(shape)
         return ((self._name(shape), b""),)
 
     def _name(self, shape: tuple[str, ...]) -> str:
-        """The signals' names in order, or a digest of them where that is long."""
+        """The signals' names in order, or a digest of them where that is long or would be ambiguous."""
         name = self._names.get(shape)
         if name is None:
-            name = ",".join(sorted(shape))
-            if len(name) > _MAX_NAME:
-                name = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+            signals = sorted(shape)
+            name = ",".join(signals)
+            if len(name) > _MAX_NAME or name.count(",") >= len(signals):
+                name = hashlib.blake2b(encode(signals), digest_size=12).hexdigest()
             if len(self._names) < 10_000:
                 self._names[shape] = name
         return name

@@ -28,7 +28,8 @@ from wire.urls import MqttAddress
 __all__ = ["Connection", "Uplink", "connections"]
 
 _WINDOW = 100  # publishes of one connection that may wait for their confirmation
-_TIMEOUT_S = 10.0  # for each answer of the broker
+_CONNECT_TIMEOUT_S = 5.0  # the client does not see a connection that breaks before its first answer
+_TIMEOUT_S = 10.0  # for each later answer of the broker
 _KEEPALIVE_S = 30
 _BACKOFF_S = 0.25  # doubled with each attempt
 _LONGEST_BACKOFF_S = 5.0
@@ -119,6 +120,7 @@ class Connection:
             async with AsyncExitStack() as stack:
                 async with self._uplink.opening:
                     client = await stack.enter_async_context(self._client())
+                client.timeout = _TIMEOUT_S
                 await self._attend(client)
         except* (aiomqtt.MqttError, OSError) as errors:
             failure = _first(errors)
@@ -136,7 +138,7 @@ class Connection:
             max_inflight_messages=0,  # no limit but our own window: a second queue would hold readings back
             tls_context=self._uplink.tls,
             keepalive=_KEEPALIVE_S,
-            timeout=_TIMEOUT_S,
+            timeout=_CONNECT_TIMEOUT_S,
         )
         client.pending_calls_threshold = 2 * _WINDOW  # else it warns of more than ten
         return client

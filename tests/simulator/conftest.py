@@ -34,6 +34,7 @@ next_connection_delay_ms = 1
 MOSQUITTO = """
 listener {port} 127.0.0.1
 allow_anonymous true
+max_queued_messages 0
 """
 
 

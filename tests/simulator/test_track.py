@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.track import Track, load
+from simulator.track import Point, Track, load
 from wire.errors import SettingsError
 
 TIMED = """<?xml version="1.0"?>
@@ -47,6 +48,12 @@ def speeds(track: Track) -> list[float]:
     return [value for point in track.points if isinstance(value := point.values["Speed"], int | float)]
 
 
+def longitude(point: Point) -> float:
+    value = point.values["CurrentLocation.Longitude"]
+    assert isinstance(value, float)
+    return value
+
+
 def test_timed_gpx(tmp_path: Path) -> None:
     track = loaded(tmp_path, TIMED, "my drive.gpx")
     assert track.name == "my drive"
@@ -62,6 +69,7 @@ def test_untimed_gpx_is_driven_at_a_constant_speed_also_over_the_date_line(tmp_p
     assert track.duration_ms == pytest.approx(111.2 / 10 * 1_000, abs=20)
     assert [point.offset_ms for point in track.points[:3]] == [0, 1_000, 2_000]
     assert set(speeds(track)[:-1]) == {36.0}
+    assert all(abs(longitude(point)) > 179.999 for point in track.points)
     assert speeds(track)[-1] == 0
 
 
@@ -135,10 +143,9 @@ def test_a_file_that_is_not_there_or_not_a_file(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(-5, 5)), min_size=1, max_size=30))
 def test_a_trace_keeps_every_line_in_time_order(lines: list[tuple[float, int]]) -> None:
-    from simulator.track import _read
-
     text = "\n".join(json.dumps({"name": "x", "value": value, "timestamp": at}) for at, value in lines)
-    points = list(_read(text.encode()))
+    with TemporaryDirectory() as folder:
+        points = loaded(Path(folder), text).points
     assert sorted(point.values["x"] for point in points) == sorted(value for _, value in lines)  # type: ignore[type-var]
     assert points[0].offset_ms == 0
     assert all(a.offset_ms <= b.offset_ms for a, b in pairwise(points))

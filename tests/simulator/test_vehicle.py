@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from simulator.city import METRES_PER_DEGREE, City
 from simulator.vehicle import Vehicle
+from wire.reading import Value
 
 CITY = City("berlin", 1)
 SOC = "Powertrain.TractionBattery.StateOfCharge.Current"
@@ -91,12 +92,12 @@ def test_long_steps_are_the_same_as_many_short_ones() -> None:
 
 
 def test_name_and_seed_make_the_drive() -> None:
-    def drive(name: str, seed: int) -> list[dict[str, object]]:
+    def drive(name: str, seed: int) -> list[dict[str, Value]]:
         vehicle = Vehicle(name, CITY, seed)
         seen = []
         for _ in range(20):
             vehicle.step(1)
-            seen.append(dict(vehicle.values()))
+            seen.append(vehicle.values())
         return seen
 
     assert drive("v1", 1) == drive("v1", 1)

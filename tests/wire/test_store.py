@@ -104,7 +104,7 @@ async def test_ids_grow_on_when_the_clock_of_the_machine_steps_back(stored: Stor
     assert await stored.redis.get(keys.CLOCK) == f"{ahead}-44".encode()
 
 
-async def test_concurrent_callers_get_different_ids(stored: Stored, redis_url: str) -> None:
+async def test_two_callers_share_one_clock(stored: Stored, redis_url: str) -> None:
     async with Redis.from_url(redis_url) as other:
         for _ in range(20):
             await Stored(other).call([entry(), entry()])

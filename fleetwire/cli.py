@@ -1,0 +1,358 @@
+"""The command line: `fleetwire demo | ingest | stream | simulate | watch | verify | token`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import typer
+from dotenv import find_dotenv, load_dotenv
+
+from wire.errors import FleetwireError
+
+__all__ = ["main"]
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Live telemetry from fleets of devices to dashboards: MQTT to Redis to WebSocket.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+MqttUrl = Annotated[
+    str,
+    typer.Option(envvar="FLEETWIRE_MQTT_URL", help="Broker: mqtt://[user:password@]host[:port], mqtts:// for TLS."),
+]
+RedisUrl = Annotated[
+    str,
+    typer.Option(envvar="FLEETWIRE_REDIS_URL", help="Redis or Valkey: redis://, rediss:// (TLS), unix://."),
+]
+Host = Annotated[str, typer.Option(envvar="FLEETWIRE_HOST", help="Address to listen on.")]
+Logs = Annotated[
+    Literal["text", "json"], typer.Option("--log-format", envvar="FLEETWIRE_LOG_FORMAT", help="One line an event.")
+]
+NodeUrl = Annotated[
+    list[str], typer.Option("--url", envvar="FLEETWIRE_URL", help="Node; repeat it for more to fall back on.")
+]
+Token = Annotated[str | None, typer.Option(envvar="FLEETWIRE_TOKEN", help="JWT to show to the node.")]
+LogEntries = Annotated[
+    int, typer.Option(envvar="FLEETWIRE_LOG_ENTRIES", min=1, help="Readings that each topic's log keeps.")
+]
+LogAge = Annotated[
+    int, typer.Option(envvar="FLEETWIRE_LOG_AGE_S", min=1, help="Seconds that each topic's log keeps.")
+]
+
+
+@app.command()
+def demo(
+    vehicles: Annotated[int, typer.Option(help="Simulated vehicles.")] = 50,
+    hz: Annotated[float, typer.Option(help="Readings a second from each vehicle.")] = 1.0,
+    seconds: Annotated[float | None, typer.Option(help="Stop by itself after this time.")] = None,
+    nodes: Annotated[int, typer.Option(help="Stream nodes, on consecutive ports.")] = 1,
+    port: Annotated[int, typer.Option(envvar="FLEETWIRE_PORT", help="Port of the first node.")] = 8000,
+    mqtt_port: Annotated[int | None, typer.Option(help="Port for MQTT 3.1.1; 1883, or any when taken.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another fleet.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Everything on one machine: broker, Valkey, bridge, nodes and a simulated fleet, checked while it runs.
+
+    Exit status 1 when a reading was lost.
+
+    Examples:
+
+        fleetwire demo
+
+        fleetwire demo --vehicles 500 --hz 2 --nodes 2
+
+        fleetwire demo --seconds 15 --json
+    """
+    from fleetwire.demo import DemoSettings, demo
+
+    settings = DemoSettings(vehicles, hz, seconds, nodes, port, mqtt_port, seed)
+    summary = _run(demo(settings, quiet=json))
+    print(msgspec.json.encode(summary.as_dict()).decode() if json else "\n" + summary.text())
+    raise typer.Exit(1 if summary.lost else 0)
+
+
+@app.command()
+def ingest(
+    mqtt_url: MqttUrl = "mqtt://127.0.0.1:1883",
+    redis_url: RedisUrl = "redis://127.0.0.1:6379",
+    mqtt_version: Annotated[
+        Literal["3.1.1", "5"], typer.Option(envvar="FLEETWIRE_MQTT_VERSION", help="MQTT version of the broker.")
+    ] = "5",
+    group: Annotated[
+        str, typer.Option(envvar="FLEETWIRE_GROUP", help="Shared subscription: bridges in one group share the load.")
+    ] = "fleetwire",
+    client_id: Annotated[
+        str | None,
+        typer.Option(envvar="FLEETWIRE_CLIENT_ID", help="MQTT client id, one for each bridge; by default by host."),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_LAYOUT", help="The broker's own topics, like vehicles/{vehicle}/{fleet}/data."
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(envvar="FLEETWIRE_BATCH", help="Most messages in one batch.")] = 500,
+    linger_ms: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_LINGER_MS", help="How long a batch may fill, in ms.")
+    ] = 5,
+    inbox: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_INBOX", help="Most messages that wait, unacknowledged ones included.")
+    ] = 10_000,
+    log_entries: LogEntries = 1_000,
+    log_age_s: LogAge = 3_600,
+    host: Host = "127.0.0.1",
+    metrics_port: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_METRICS_PORT", help="Port for /healthz, /readyz and /metrics.")
+    ] = 9464,
+    log_format: Logs = "text",
+) -> None:
+    """The bridge: takes readings from MQTT into Redis. Run as many as you need; they share the load.
+
+    Examples:
+
+        fleetwire ingest --mqtt-url mqtt://broker:1883 --redis-url redis://redis:6379
+
+        FLEETWIRE_MQTT_URL=mqtts://user:secret@broker fleetwire ingest --client-id bridge-2
+    """
+    from fleetwire.logs import configure
+    from fleetwire.serve import serve
+    from ingest.app import create_app
+    from ingest.settings import Settings
+    from wire.store import Retention
+
+    options: dict[str, Any] = {"client_id": client_id} if client_id else {}
+    settings = Settings(
+        mqtt_url=mqtt_url,
+        mqtt_version=mqtt_version,
+        redis_url=redis_url,
+        group=group,
+        layout=layout,
+        batch=batch,
+        linger_ms=linger_ms,
+        inbox=inbox,
+        retention=Retention(log_entries, log_age_s * 1000),
+        **options,
+    )
+    configure(log_format)
+    serve(create_app(settings), host, metrics_port)
+
+
+@app.command()
+def stream(
+    redis_url: RedisUrl = "redis://127.0.0.1:6379",
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="FLEETWIRE_PORT", help="Port to listen on.")] = 8000,
+    jwt_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_JWT_KEY", help="Key of tokens (HS256), 32 characters or more; none: all is open."
+        ),
+    ] = None,
+    subscriptions: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_SUBSCRIPTIONS", help="Most subscriptions on one connection.")
+    ] = 1_000,
+    frame_bytes: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_FRAME_BYTES", help="Largest frame that a client may send.")
+    ] = 65_536,
+    outbox_bytes: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_OUTBOX_BYTES", help="Most that waits for a client before it is behind.")
+    ] = 262_144,
+    drain_s: Annotated[
+        float, typer.Option(envvar="FLEETWIRE_DRAIN_S", help="Seconds that a client may take nothing (then 4008).")
+    ] = 30.0,
+    log_entries: LogEntries = 1_000,
+    log_age_s: LogAge = 3_600,
+    log_format: Logs = "text",
+) -> None:
+    """A node: pushes readings to dashboards over WebSocket and Server-Sent Events. Run as many as you need.
+
+    Examples:
+
+        fleetwire stream --redis-url redis://redis:6379 --host 0.0.0.0 --port 8000
+
+        FLEETWIRE_JWT_KEY=… fleetwire stream
+    """
+    from fleetwire.logs import configure
+    from fleetwire.serve import serve
+    from stream.app import create_app
+    from stream.settings import Settings
+    from wire.store import Retention
+
+    settings = Settings(
+        redis_url=redis_url,
+        jwt_key=jwt_key,
+        subscriptions=subscriptions,
+        frame_bytes=frame_bytes,
+        outbox_bytes=outbox_bytes,
+        drain_seconds=drain_s,
+        retention=Retention(log_entries, log_age_s * 1000),
+    )
+    configure(log_format)
+    serve(create_app(settings), host, port, frame_bytes=frame_bytes)
+
+
+@app.command()
+def simulate(
+    mqtt_url: MqttUrl = "mqtt://127.0.0.1:1883",
+    fleet: Annotated[str, typer.Option(help="Name of the fleet; a city's name puts it there.")] = "berlin",
+    vehicles: Annotated[
+        int | None, typer.Option(help="Vehicles that drive through the city.  [default: 10, or 0 with tracks]")
+    ] = None,
+    hz: Annotated[float, typer.Option(help="Readings a second from each vehicle.")] = 1.0,
+    seconds: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed and start give the same bytes.")] = 0,
+    start_ms: Annotated[
+        int | None, typer.Option(help="The fleet's time at its start, epoch ms; now by default.")
+    ] = None,
+    qos: Annotated[int, typer.Option(min=0, max=1, help="MQTT quality of service.")] = 1,
+    gateway: Annotated[bool, typer.Option("--gateway", help="One connection for the whole fleet.")] = False,
+    gpx: Annotated[list[Path] | None, typer.Option(help="Drive along a recorded GPX track; repeatable.")] = None,
+    route: Annotated[
+        list[Path] | None, typer.Option(help="Drive along a route of stages (JSON); repeatable.")
+    ] = None,
+    trace: Annotated[list[Path] | None, typer.Option(help="Replay an OpenXC trace (JSON lines); repeatable.")] = None,
+    speedup: Annotated[float, typer.Option(help="How much faster than recorded tracks are driven.")] = 1.0,
+    manifest: Annotated[Path | None, typer.Option(help="Write what was really sent to this file.")] = None,
+    log_format: Logs = "text",
+) -> None:
+    """A simulated fleet that drives and publishes over MQTT.
+
+    Examples:
+
+        fleetwire simulate --vehicles 200 --hz 2
+
+        fleetwire simulate --gpx track.gpx --speedup 10 --manifest truth.json
+
+        fleetwire simulate --fleet tokyo --vehicles 1000 --gateway --seconds 60
+    """
+    from fleetwire.logs import configure
+    from fleetwire.simulation import drive
+    from simulator.run import SimulatorSettings
+
+    tracks = (*(gpx or ()), *(route or ()), *(trace or ()))
+    settings = SimulatorSettings(
+        mqtt_url=mqtt_url,
+        fleet=fleet,
+        vehicles=(0 if tracks else 10) if vehicles is None else vehicles,
+        hz=hz,
+        seconds=seconds,
+        seed=seed,
+        gateway=gateway,
+        qos=qos,
+        tracks=tracks,
+        speedup=speedup,
+        start_ms=start_ms,
+    )
+    configure(log_format)
+    truth = _run(drive(settings))
+    if manifest is not None:
+        truth.save(manifest)
+    print(f"sent {truth.sent} readings on {len(truth.topics)} topics, dropped {truth.dropped}", file=sys.stderr)
+
+
+@app.command()
+def watch(
+    topic: Annotated[str, typer.Argument(help="Topic filter, like fleets/berlin/#.")] = "fleets/#",
+    url: NodeUrl = ["ws://127.0.0.1:8000"],  # noqa: B006
+    token: Token = None,
+    interval: Annotated[int, typer.Option(min=0, max=60_000, help="Milliseconds between updates.")] = 200,
+    raw: Annotated[bool, typer.Option("--raw", help="Every item as a line of JSON, to pipe.")] = False,
+) -> None:
+    """A live view of vehicles in the terminal.
+
+    Examples:
+
+        fleetwire watch
+
+        fleetwire watch 'fleets/berlin/+/telemetry' --url ws://node-1:8000 --url ws://node-2:8000
+
+        fleetwire watch 'fleets/#' --raw | jq .values.Speed
+    """
+    from fleetwire import watch as view
+
+    _run((view.raw if raw else view.watch)(url, topic, token, interval))
+
+
+@app.command()
+def verify(
+    manifest: Annotated[Path, typer.Option(help="What was sent: written by simulate --manifest.")],
+    url: Annotated[str, typer.Option(envvar="FLEETWIRE_URL", help="Any node.")] = "ws://127.0.0.1:8000",
+    token: Token = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Say what was lost or doubled between a simulator and the log. Exit status 1 when anything was.
+
+    Example:
+
+        fleetwire verify --manifest truth.json --url ws://127.0.0.1:8000
+    """
+    from fleetwire.verify import report
+    from simulator.truth import Manifest
+
+    outcome = _run(report(Manifest.load(manifest), url, token))
+    print(msgspec.json.encode(outcome.totals).decode() if json else outcome.text())
+    raise typer.Exit(0 if outcome.good else 1)
+
+
+@app.command()
+def token(
+    key: Annotated[str, typer.Option("--jwt-key", envvar="FLEETWIRE_JWT_KEY", help="The nodes' key.")],
+    subject: Annotated[str, typer.Option(help="Whom it is for.")],
+    subscribe: Annotated[list[str] | None, typer.Option(help="Filter that may be subscribed to; repeatable.")] = None,
+    publish: Annotated[list[str] | None, typer.Option(help="Filter that may be published to; repeatable.")] = None,
+    hours: Annotated[float, typer.Option(min=0, help="How long it is good for.")] = 24.0,
+) -> None:
+    """Make a token (JWT) that lets a client subscribe and publish.
+
+    Example:
+
+        fleetwire token --subject ops --subscribe 'fleets/berlin/#' --subscribe 'rooms/#' --publish 'rooms/+'
+    """
+    from stream.auth import sign
+    from stream.settings import Settings
+
+    Settings(jwt_key=key)
+    print(sign(key, subject, subscribe or [], publish or [], hours * 3600))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run it; of several errors at once, raise the first that is ours."""
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(FleetwireError)
+        raise (_first(ours) if ours else group) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def main() -> None:
+    """The entry point. What is wrong is said in one line: exit status 2; Ctrl-C is 130."""
+    load_dotenv(find_dotenv(usecwd=True))
+    try:
+        app()
+    except FleetwireError as error:
+        print(f"fleetwire: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

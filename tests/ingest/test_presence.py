@@ -1,0 +1,87 @@
+"""Retained status messages from before the bridge: stored once, and only when they say something new."""
+
+from __future__ import annotations
+
+import aiomqtt
+from redis.asyncio import Redis
+
+from tests.conftest import Servers
+from tests.ingest.bridge import device, logged, publish, running, starting
+from tests.programs import eventually, free_port, redis_server
+from wire import keys
+from wire.reading import decode_reading
+from wire.store import parse_state
+
+ONLINE = b'{"ts":1,"values":{"Online":true}}'
+OFFLINE = b'{"ts":2,"values":{"Online":false}}'
+STATUSES = [f"fleets/berlin/v{n}/status" for n in range(3)]
+
+
+async def say(client: aiomqtt.Client, payload: bytes) -> None:
+    for topic in STATUSES:
+        await client.publish(topic, payload, qos=1, retain=True)
+
+
+async def flowing(redis: Redis, client: aiomqtt.Client, mark: int) -> None:
+    """Until a reading that was published now is stored, which comes after the presence."""
+    await publish(client, [mark], "fleets/berlin/mark/telemetry")
+    await eventually(lambda: stored(redis, "fleets/berlin/mark/telemetry", mark))
+
+
+async def stored(redis: Redis, topic: str, mark: int) -> bool:
+    return any(reading.seq == mark for reading in await logged(redis, topic))
+
+
+async def presence(redis: Redis, topic: str) -> object:
+    [value] = await redis.hvals(keys.state(topic))
+    return decode_reading(parse_state(value)[1]).values["Online"]
+
+
+async def test_presence_from_before_is_stored_once(servers: Servers) -> None:
+    async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
+        await say(client, ONLINE)
+        await client.publish("fleets/berlin/bad/status", b"nonsense", qos=1, retain=True)
+        for mark in range(2):  # the second start finds it known
+            async with running(servers.mqtt, servers.redis):
+                await flowing(redis, client, mark)
+        for topic in STATUSES:
+            assert [reading.ts for reading in await logged(redis, topic)] == [1]
+            assert await presence(redis, topic) is True
+        assert await redis.smembers(keys.fleet("berlin")) >= {b"v0", b"v1", b"v2"}
+
+
+async def test_presence_that_changed_meanwhile_is_seen_at_the_next_start(servers: Servers) -> None:
+    async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
+        await say(client, ONLINE)
+        async with running(servers.mqtt, servers.redis, client_id="first", group="first"):
+            await flowing(redis, client, 1)
+        await say(client, OFFLINE)
+        async with running(servers.mqtt, servers.redis, client_id="second", group="second"):
+            await flowing(redis, client, 2)
+        for topic in STATUSES:
+            assert [reading.ts for reading in await logged(redis, topic)] == [1, 2]
+            assert await presence(redis, topic) is False
+
+
+async def test_a_live_status_is_stored_once(servers: Servers) -> None:
+    async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
+        async with running(servers.mqtt, servers.redis):
+            await flowing(redis, client, 1)
+            await say(client, ONLINE)
+            await say(client, OFFLINE)
+            await flowing(redis, client, 2)
+        for topic in STATUSES:
+            assert [reading.ts for reading in await logged(redis, topic)] == [1, 2]
+
+
+async def test_presence_waits_for_a_redis_that_is_away(servers: Servers) -> None:
+    port = free_port()
+    async with device(servers.mqtt) as client:
+        await say(client, ONLINE)
+        async with starting(servers.mqtt, f"redis://127.0.0.1:{port}") as bridge:
+            await eventually(lambda: bridge.count("disconnects", peer="redis"))
+            with redis_server(port=port) as server:
+                async with Redis.from_url(server.url) as redis:
+                    for topic in STATUSES:
+                        await eventually(lambda topic=topic: redis.exists(keys.state(topic)), 20)
+                        assert await presence(redis, topic) is True
