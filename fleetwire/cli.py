@@ -197,7 +197,7 @@ def stream(
         subscriptions=subscriptions,
         frame_bytes=frame_bytes,
         outbox_bytes=outbox_bytes,
-        drain_seconds=drain_s,
+        drain_s=drain_s,
         retention=Retention(log_entries, log_age_s * 1000),
     )
     configure(log_format)

@@ -42,9 +42,9 @@ class DemoSettings:
 
     def __post_init__(self) -> None:
         if self.vehicles < 1:
-            raise SettingsError("vehicles must be at least 1")
+            raise SettingsError("--vehicles must be at least 1")
         if not 1 <= self.nodes <= 16:
-            raise SettingsError("nodes must be 1 to 16")
+            raise SettingsError("--nodes must be 1 to 16")
 
 
 @dataclass(frozen=True)
@@ -245,4 +245,4 @@ def _is_free(port: int) -> bool:
 
 def _require_free(port: int, setting: str) -> None:
     if not _is_free(port):
-        raise SettingsError(f"{setting}: {port} on 127.0.0.1 is taken; choose another with --{setting}")
+        raise SettingsError(f"port {port} on 127.0.0.1 is taken; choose another with --{setting}")

@@ -23,13 +23,22 @@ class Observer:
         self.delivered = 0
         self.gaps = 0
         self.latencies: list[int] = []
+        self.connected = asyncio.Event()
         self._wanted = 0
         self._reached = asyncio.Event()
         self._seqs: defaultdict[str, list[int]] = defaultdict(list)
 
     async def run(self) -> None:
         """Until cancelled. Raises Unavailable when the node can't be reached at first."""
-        events = subscribe([self.url], self.topic, strategy="batch", interval=0, snapshot=False, meta=True)
+        events = subscribe(
+            [self.url],
+            self.topic,
+            strategy="batch",
+            interval=0,
+            snapshot=False,
+            meta=True,
+            on_state=lambda state: self.connected.set(),
+        )
         async for event in events:
             now = now_ms()
             self.gaps += event["action"] == "gap"

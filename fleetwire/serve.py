@@ -78,5 +78,5 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise SettingsError(f"port {port} on {host} can't be used: {error.strerror}") from None
+        raise SettingsError(f"port {port} on {host} can't be used: {error.strerror}; choose another") from None
     return listener

@@ -19,6 +19,7 @@ from wire.clock import now_ms
 __all__ = ["Board", "raw", "watch"]
 
 REFRESH_SECONDS = 0.5
+WINDOW_MS = 5_000
 COLUMNS = {  # signal -> heading and how to show it
     "Speed": ("km/h", "{:.1f}"),
     "Powertrain.TractionBattery.StateOfCharge.Current": ("battery %", "{:.0f}"),
@@ -34,8 +35,8 @@ class Board:
         self._vehicles: dict[str, dict[str, Any]] = {}
         self._latencies: list[int] = []
         self._window: list[tuple[int, int]] = []  # when, how many readings
+        self._begun: int | None = None
         self.state = "connecting"
-        self.readings = 0
         self.conflated = 0
         self.gaps = 0
 
@@ -47,7 +48,7 @@ class Board:
         items = event.get("data", [])
         self.conflated += event.get("conflated", 0)
         if not event.get("snapshot"):
-            self.readings += len(items)
+            self._begun = self._begun or now
             self._window.append((now, len(items)))
             self._latencies = (self._latencies + [now - item["ts"] for item in items])[-1_000:]
         for item in items:
@@ -60,9 +61,12 @@ class Board:
                 vehicle["seen"] = item["ts"]
 
     def rate(self, now: int) -> float:
-        """Readings a second, over the last five seconds."""
-        self._window = [(when, count) for when, count in self._window if when > now - 5_000]
-        return sum(count for _, count in self._window) / 5
+        """Readings a second, over the last five seconds or since the first."""
+        if self._begun is None:
+            return 0.0
+        since = max(now - WINDOW_MS, self._begun)
+        self._window = [(when, count) for when, count in self._window if when > since]
+        return sum(count for _, count in self._window) * 1000 / max(1000, now - since)
 
     def latency(self, share: float) -> int | None:
         """The latency in ms, from the device's clock to here, that this share of the last readings kept."""
@@ -103,7 +107,9 @@ class Board:
             value = vehicle.get(signal)
             cells.append(Text(form.format(value) if isinstance(value, int | float) else ""))
         others = {key: value for key, value in vehicle.items() if key not in {*COLUMNS, "connectionState", "seen"}}
-        cells.append(Text("  ".join(f"{key} {value}" for key, value in others.items()), style="dim"))
+        cells.append(
+            Text("  ".join(f"{key.rpartition('.')[2]} {value}" for key, value in others.items()), style="dim")
+        )
         seen = vehicle.get("seen")
         cells.append(Text(f"{max(0, now - seen) / 1000:.0f}" if seen is not None else ""))
         return cells

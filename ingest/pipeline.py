@@ -105,10 +105,11 @@ class Pipeline:
 
     async def _flow(self, source: Source) -> None:
         if self._settings.topics is None:
-            statuses = await unknown(self._redis, await retained_statuses(self._settings))
-            await self._take(statuses)
+            statuses = await retained_statuses(self._settings)
+            await self._take(await self._store.patiently(lambda: unknown(self._redis, statuses)))
         async for messages in source.batches():
-            await self._take(messages)
+            # mosquitto before 2.1 gives a shared subscription retained messages too: those are known by now.
+            await self._take([message for message in messages if not message.retain])
             source.ack(messages)
 
     async def _take(self, messages: Sequence[Message]) -> None:

@@ -52,8 +52,12 @@ async def unknown(redis: Redis, statuses: list[Message]) -> list[Message]:
     async with redis.pipeline(transaction=False) as pipe:
         for message in statuses:
             pipe.hgetall(keys.state(str(message.topic)))
-        states = await pipe.execute()
-    return [message for message, state in zip(statuses, states, strict=True) if _differs(message, state)]
+        states = await pipe.execute(raise_on_error=False)  # a key of another type: let the store refuse it
+    return [
+        message
+        for message, state in zip(statuses, states, strict=True)
+        if _differs(message, state if isinstance(state, dict) else {})
+    ]
 
 
 def _differs(message: Message, state: dict[bytes, bytes]) -> bool:

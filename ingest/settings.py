@@ -9,7 +9,7 @@ from typing import Literal
 from wire.errors import SettingsError, TopicError
 from wire.store import Retention
 from wire.topics import TopicLayout
-from wire.urls import MqttAddress, parse_mqtt
+from wire.urls import MqttAddress, check_redis, parse_mqtt
 
 __all__ = ["Settings"]
 
@@ -37,15 +37,25 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= 5_000:
-            raise SettingsError("batch must be 1 to 5000 messages")
+            raise SettingsError.about("batch", "must be 1 to 5000 messages")
         if not 0 <= self.linger_ms <= 1_000:
-            raise SettingsError("linger-ms must be 0 to 1000 ms")
+            raise SettingsError.about("linger-ms", "must be 0 to 1000 ms")
         if not 100 <= self.inbox <= 65_535:
-            raise SettingsError("inbox must be 100 to 65535 messages")
+            raise SettingsError.about("inbox", "must be 100 to 65535 messages")
         if "/" in self.group or not self.group:
-            raise SettingsError("group must be one word without '/'")
-        self.address  # noqa: B018 - validates
-        self.topics  # noqa: B018
+            raise SettingsError.about("group", "must be one word without '/'")
+        try:
+            parse_mqtt(self.mqtt_url)
+        except SettingsError as error:
+            raise SettingsError.about("mqtt-url", f"can't be used: {error}") from None
+        try:
+            check_redis(self.redis_url)
+        except SettingsError as error:
+            raise SettingsError.about("redis-url", f"can't be used: {error}") from None
+        try:
+            _ = self.topics
+        except TopicError as error:
+            raise SettingsError.about("layout", f"can't be used: {error}") from None
 
     @property
     def address(self) -> MqttAddress:
@@ -55,7 +65,4 @@ class Settings:
     @property
     def topics(self) -> TopicLayout | None:
         """The layout of the broker's topics, if it isn't ours."""
-        try:
-            return TopicLayout(self.layout) if self.layout else None
-        except TopicError as error:
-            raise SettingsError(f"layout: {error}") from None
+        return TopicLayout(self.layout) if self.layout else None

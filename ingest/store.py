@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -18,6 +19,8 @@ from wire import keys
 from wire.store import SCRIPT, Entry, Retention, arguments
 
 __all__ = ["Batch", "DeadLetter", "Store"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("fleetwire.ingest.store")
 
@@ -64,25 +67,28 @@ class Store:
         return True
 
     async def write(self, batch: Batch) -> None:
-        """Store the batch: returns when Redis has confirmed it. Tries for ever, with backoff."""
+        """Store the batch: returns when Redis has confirmed it."""
+        await self.patiently(lambda: self._write(batch))
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What the call gives. Tried for ever, with backoff, while it raises RedisError."""
         backoff = Backoff()
         while True:
-            started = time.perf_counter()
             try:
-                await self._write(batch)
+                found = await call()
             except RedisError as error:
                 delay = backoff.next()
                 self._connected.set(0)
                 self._metrics.disconnects.labels("redis").inc()
                 self._registered.clear()  # Redis may come back empty
-                log.warning("Redis took no batch of %d: %s; again in %.1f s", len(batch.entries), error, delay)
+                log.warning("no answer from Redis: %s; again in %.1f s", error, delay)
                 await asyncio.sleep(delay)
             else:
                 self._connected.set(1)
-                self._metrics.store_seconds.observe(time.perf_counter() - started)
-                return
+                return found
 
     async def _write(self, batch: Batch) -> None:
+        started = time.perf_counter()
         # Registered before the first reading is stored: a crash in between leaves an empty name, never a
         # vehicle that no one can find.
         new = self._unregistered(batch.entries)
@@ -101,6 +107,7 @@ class Store:
             if refused:
                 await self._bury_refused(batch.entries, refused)
             self._metrics.stored.inc(len(batch.entries) - len(refused) // 2)
+        self._metrics.store_seconds.observe(time.perf_counter() - started)
 
     def _unregistered(self, entries: list[Entry]) -> list[tuple[str, str]]:
         now = time.monotonic()

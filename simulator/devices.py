@@ -110,8 +110,8 @@ class Connection:
             attempts += 1
 
     def _ending(self) -> bool:
-        exhausted = self._outbox is not None and self._outbox.next_due_ms is None
-        return exhausted or self._uplink.clock.stopped
+        """Whether nothing more will become due."""
+        return self._uplink.clock.stopped or (self._outbox is not None and self._outbox.exhausted)
 
     async def _session(self) -> BaseException | None:
         """Connect and send until the end. When the broker goes away first, the reason is returned."""
@@ -144,19 +144,19 @@ class Connection:
         return client
 
     async def _attend(self, client: aiomqtt.Client) -> None:
-        await self._say(client, "ONLINE", self._online)
-        self.connected = True
-        self.opened.set()
-        try:
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(_watch(client), name=f"watch {self._identifier}")
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_watch(client), name=f"watch {self._identifier}")
+            await self._say(client, "ONLINE", self._online)
+            self.connected = True
+            self.opened.set()
+            try:
                 await self._send(client)
-                watch.cancel()
-        except asyncio.CancelledError:
-            with suppress(Exception):
-                await self._say(client, "OFFLINE", self._online)
-            raise
-        await self._say(client, "OFFLINE", self._online)
+            except asyncio.CancelledError:
+                with suppress(Exception):  # at once, when it is the connection that was lost
+                    await self._say(client, "OFFLINE", self._online)
+                raise
+            await self._say(client, "OFFLINE", self._online)
+            watch.cancel()
 
     async def _send(self, client: aiomqtt.Client) -> None:
         outbox = await self._filled_outbox()

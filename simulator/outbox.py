@@ -33,6 +33,11 @@ class Outbox:
         return len(self._waiting)
 
     @property
+    def exhausted(self) -> bool:
+        """Whether no reading will become due any more."""
+        return self._ahead is None
+
+    @property
     def next_due_ms(self) -> int | None:
         """When the next reading is due; None when there is none."""
         following = self._waiting[0] if self._waiting else self._ahead

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from wire.errors import SettingsError
 from wire.store import Retention
+from wire.urls import check_redis
 
 __all__ = ["Settings"]
 
@@ -16,7 +17,7 @@ class Settings:
 
     `jwt_key`: without it everyone may do everything. `subscriptions`: most for one connection.
     `frame_bytes`: largest frame that a client may send. `outbox_bytes`: most that waits for a client before it
-    counts as behind. `drain_seconds`: how long a client may take no byte before it is closed (4008).
+    counts as behind. `drain_s`: how long a client may take no byte before it is closed (4008).
     """
 
     redis_url: str = "redis://127.0.0.1:6379"
@@ -24,17 +25,21 @@ class Settings:
     subscriptions: int = 1_000
     frame_bytes: int = 65_536
     outbox_bytes: int = 262_144
-    drain_seconds: float = 30.0
+    drain_s: float = 30.0
     retention: Retention = field(default_factory=Retention)
 
     def __post_init__(self) -> None:
+        try:
+            check_redis(self.redis_url)
+        except SettingsError as error:
+            raise SettingsError.about("redis-url", f"can't be used: {error}") from None
         if self.jwt_key is not None and len(self.jwt_key) < 32:
-            raise SettingsError("jwt-key must have at least 32 characters")
+            raise SettingsError.about("jwt-key", "must have at least 32 characters")
         if self.subscriptions < 1:
-            raise SettingsError("subscriptions must be at least 1")
+            raise SettingsError.about("subscriptions", "must be at least 1")
         if not 1_024 <= self.frame_bytes <= 1 << 24:
-            raise SettingsError("frame-bytes must be 1024 to 16777216")
+            raise SettingsError.about("frame-bytes", "must be 1024 to 16777216")
         if self.outbox_bytes < 1_024:
-            raise SettingsError("outbox-bytes must be at least 1024")
-        if self.drain_seconds <= 0:
-            raise SettingsError("drain-seconds must be more than 0")
+            raise SettingsError.about("outbox-bytes", "must be at least 1024")
+        if self.drain_s <= 0:
+            raise SettingsError.about("drain-s", "must be more than 0")

@@ -55,7 +55,7 @@ async def _read(websocket: WebSocket, session: Session) -> None:
 
 
 async def _write(websocket: WebSocket, session: Session, *, text: bool) -> None:
-    seconds = websocket.app.state.node.settings.drain_seconds
+    seconds = websocket.app.state.node.settings.drain_s
     try:
         while (frame := await session.outbox.get()) is not None:
             async with asyncio.timeout(seconds):

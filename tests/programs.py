@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar, overload
 
 import pytest
 import redis
@@ -200,12 +200,21 @@ def _answers(client: redis.Redis) -> bool:
     return False
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], timeout: float = 10.0) -> T: ...
+
+
+@overload
+async def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T: ...
+
+
+async def eventually(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
     """What the condition gives, once that is true. Fails when it stays false for `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
-        found = condition()
-        value: T = await found if inspect.isawaitable(found) else found
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
         if value:
             return value
         if time.monotonic() > deadline:

@@ -35,6 +35,11 @@ class PayloadError(FleetwireError):
 class SettingsError(FleetwireError):
     """A setting that can't be used. The text starts with the setting's name."""
 
+    @classmethod
+    def about(cls, name: str, problem: str) -> SettingsError:
+        """For a setting that is a flag and a variable: `port` is `--port` and `FLEETWIRE_PORT`."""
+        return cls(f"--{name} (FLEETWIRE_{name.upper().replace('-', '_')}) {problem}")
+
 
 class Unavailable(FleetwireError):
     """Something that must be running isn't reachable: the text says what, and where."""

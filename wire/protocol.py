@@ -175,23 +175,22 @@ class MessageItem(Struct, omit_defaults=True):
     sender: str | None = None
 
 
-class _Event(Struct, rename="camel", tag_field="action", omit_defaults=True, kw_only=True):
-    subscription_id: str
-    ts: int
-
-
-class SubscriptionEvent(_Event, tag="subscription"):
+class SubscriptionEvent(Struct, rename="camel", tag_field="action", tag="subscription", omit_defaults=True):
     """Items of a subscription, encoded already. `conflated`: readings that newer ones overtook."""
 
+    subscription_id: str
+    ts: int
     cursor: str
+    data: list[Raw]
     snapshot: bool = False
     conflated: int = 0
-    data: list[Raw] = msgspec.field(default_factory=lambda: [])
 
 
-class Gap(_Event, tag="gap"):
+class Gap(Struct, rename="camel", tag_field="action", tag="gap"):
     """What a `batch` subscription misses for good: some of what was stored after `from`, up to `to` (cursors)."""
 
+    subscription_id: str
+    ts: int
     from_: str = msgspec.field(name="from")
     to: str
 

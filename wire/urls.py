@@ -1,4 +1,4 @@
-"""Addresses of brokers, read from a URL."""
+"""Addresses of brokers and Redis servers, as URLs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from wire.errors import SettingsError
 
-__all__ = ["MqttAddress", "parse_mqtt"]
+__all__ = ["MqttAddress", "check_redis", "parse_mqtt"]
 
 
 class MqttAddress(NamedTuple):
@@ -49,3 +49,19 @@ def parse_mqtt(url: str) -> MqttAddress:
         password=unquote(parts.password) if parts.password else None,
         tls=tls,
     )
+
+
+def check_redis(url: str) -> str:
+    """The URL itself, when it is one of Redis: `redis://`, `rediss://` (TLS) or `unix://`.
+
+    Raises SettingsError when it is not; the text never repeats a password.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError(f"Redis URL can't be read: {error}") from None
+    located = parts.path if parts.scheme == "unix" else parts.hostname
+    if parts.scheme not in ("redis", "rediss", "unix") or not located:
+        raise SettingsError("Redis URL must look like redis://host:6379, rediss://:password@host or unix:///path")
+    return url

@@ -28,6 +28,12 @@ from wire.reading import Reading, decode_reading, split
 from wire.store import parse_state
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is retained here, so the bridge need not listen for it for long."""
+    monkeypatch.setattr("ingest.presence.QUIET_SECONDS", 0.05)
+
+
 @pytest.fixture
 async def redis(servers: Servers) -> AsyncIterator[Redis]:
     async with Redis.from_url(servers.redis) as client:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import aiomqtt
+import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import Servers
-from tests.ingest.bridge import device, logged, publish, running, starting
+from tests.ingest.bridge import dead_letters, device, logged, publish, running, starting
 from tests.programs import eventually, free_port, redis_server
 from wire import keys
 from wire.reading import decode_reading
@@ -37,12 +38,14 @@ async def presence(redis: Redis, topic: str) -> object:
     return decode_reading(parse_state(value)[1]).values["Online"]
 
 
-async def test_presence_from_before_is_stored_once(servers: Servers) -> None:
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_presence_from_before_is_stored_once(servers: Servers, version: str) -> None:
+    mqtt = servers.mqtt if version == "5" else servers.mqtt_v311
     async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
         await say(client, ONLINE)
         await client.publish("fleets/berlin/bad/status", b"nonsense", qos=1, retain=True)
         for mark in range(2):  # the second start finds it known
-            async with running(servers.mqtt, servers.redis):
+            async with running(mqtt, servers.redis, mqtt_version=version):
                 await flowing(redis, client, mark)
         for topic in STATUSES:
             assert [reading.ts for reading in await logged(redis, topic)] == [1]
@@ -72,6 +75,16 @@ async def test_a_live_status_is_stored_once(servers: Servers) -> None:
             await flowing(redis, client, 2)
         for topic in STATUSES:
             assert [reading.ts for reading in await logged(redis, topic)] == [1, 2]
+
+
+async def test_presence_under_a_key_of_another_type_does_not_stop_the_flow(servers: Servers) -> None:
+    async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
+        await redis.set(keys.state(STATUSES[0]), "not ours")
+        await say(client, ONLINE)
+        async with running(servers.mqtt, servers.redis):
+            await flowing(redis, client, 1)
+        assert await presence(redis, STATUSES[1]) is True
+        assert [letter["topic"].decode() for letter in await dead_letters(redis)] == [STATUSES[0]]
 
 
 async def test_presence_waits_for_a_redis_that_is_away(servers: Servers) -> None:

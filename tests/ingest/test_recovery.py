@@ -19,6 +19,12 @@ from wire import keys
 KEEPS = ("--appendonly", "yes", "--appendfsync", "always")
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is retained here, so the bridge need not listen for it for long."""
+    monkeypatch.setattr("ingest.presence.QUIET_SECONDS", 0.05)
+
+
 @pytest.fixture
 def store() -> Iterator[Served]:
     with redis_server() as server:
@@ -69,41 +75,39 @@ async def test_a_broker_that_is_away_at_first_and_later(store: Served, redis: Re
 
 async def test_nothing_of_qos_1_is_lost_while_redis_is_killed(tmp_path: Path) -> None:
     port = free_port()
-    with mosquitto() as broker:
-        with redis_server(*KEEPS, port=port, folder=tmp_path) as store:
-            async with running(broker.url, store.url, batch=10) as bridge, device(broker.url) as client:
-                await publish(client, range(20))
-                async with Redis.from_url(store.url) as redis:
-                    await eventually(lambda: has(redis, range(20)))
-                store.program.kill()
-                await publish(client, range(20, 60))
-                await eventually(lambda: unready(bridge))
-                await eventually(lambda: bridge.count("disconnects", peer="redis"))
-                await publish(client, range(60, 80))
-                with redis_server(*KEEPS, port=port, folder=tmp_path) as again:
-                    async with Redis.from_url(again.url) as redis:
-                        await eventually(lambda: has(redis, range(80)), 20)
-                        await eventually(bridge.ready)
-                        assert await bridge.count("stored") == 80
-                        assert await redis.smembers(keys.fleet("berlin")) == {b"v1"}
+    with mosquitto() as broker, redis_server(*KEEPS, port=port, folder=tmp_path) as store:
+        async with running(broker.url, store.url, batch=10) as bridge, device(broker.url) as client:
+            await publish(client, range(20))
+            async with Redis.from_url(store.url) as redis:
+                await eventually(lambda: has(redis, range(20)))
+            store.program.kill()
+            await publish(client, range(20, 60))
+            await eventually(lambda: unready(bridge))
+            await eventually(lambda: bridge.count("disconnects", peer="redis"))
+            await publish(client, range(60, 80))
+            with redis_server(*KEEPS, port=port, folder=tmp_path) as again:
+                async with Redis.from_url(again.url) as redis:
+                    await eventually(lambda: has(redis, range(80)), 20)
+                    await eventually(bridge.ready)
+                    assert await bridge.count("stored") == 80
+                    assert await redis.smembers(keys.fleet("berlin")) == {b"v1"}
 
 
 async def test_a_redis_that_comes_back_empty_gets_the_names_of_the_vehicles_again() -> None:
     port = free_port()
-    with mosquitto() as broker:
-        with redis_server(port=port) as first:
-            async with running(broker.url, first.url) as bridge, device(broker.url) as client:
-                await publish(client, range(5))
-                async with Redis.from_url(first.url) as redis:
-                    await eventually(lambda: has(redis, range(5)))
-                first.program.kill()
-                await publish(client, range(5, 10))
-                await eventually(lambda: bridge.count("disconnects", peer="redis"))
-                with redis_server(port=port) as second:
-                    async with Redis.from_url(second.url) as redis:
-                        await eventually(lambda: has(redis, range(5, 10)), 20)
-                        assert await redis.smembers(keys.FLEETS) == {b"berlin"}
-                        assert await redis.smembers(keys.fleet("berlin")) == {b"v1"}
+    with mosquitto() as broker, redis_server(port=port) as first:
+        async with running(broker.url, first.url) as bridge, device(broker.url) as client:
+            await publish(client, range(5))
+            async with Redis.from_url(first.url) as redis:
+                await eventually(lambda: has(redis, range(5)))
+            first.program.kill()
+            await publish(client, range(5, 10))
+            await eventually(lambda: bridge.count("disconnects", peer="redis"))
+            with redis_server(port=port) as second:
+                async with Redis.from_url(second.url) as redis:
+                    await eventually(lambda: has(redis, range(5, 10)), 20)
+                    assert await redis.smembers(keys.FLEETS) == {b"berlin"}
+                    assert await redis.smembers(keys.fleet("berlin")) == {b"v1"}
 
 
 async def test_a_message_is_acknowledged_only_once_it_is_stored(store: Served, redis: Redis) -> None:

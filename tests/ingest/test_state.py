@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.state import MAX_SHAPES, Shapes
@@ -50,6 +50,16 @@ def truth(sent: list[Reading]) -> dict[str, Value]:
 
 
 @given(st.lists(readings, max_size=40), st.integers(1, 3))
+@example([Reading(1, {"a": 1, "b": 1}), Reading(2, {"a,b": 2})], 1)
+@example([Reading(1, {"a": 1, "b": 1, "x" * 70: 1}), Reading(2, {"a,b": 2, "x" * 70: 2})], 1)
+@example(
+    [
+        *(Reading(1, {f"s{n}": 1}) for n in range(MAX_SHAPES - 1)),
+        Reading(1, {"a": 1, "b": 1}),
+        Reading(2, {"a,b": 2}),
+    ],
+    1,
+)
 def test_the_merged_fields_are_the_newest_of_every_signal(sent: list[Reading], bridges: int) -> None:
     assert merge(store([Shapes() for _ in range(bridges)], sent)) == truth(sent)
 
