@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -96,7 +97,9 @@ def ingest(
     ] = "fleetwire",
     client_id: Annotated[
         str | None,
-        typer.Option(envvar="FLEETWIRE_CLIENT_ID", help="MQTT client id, one for each bridge; by default by host."),
+        typer.Option(
+            envvar="FLEETWIRE_CLIENT_ID", help="MQTT client id, one for each bridge; by default by host and port."
+        ),
     ] = None,
     layout: Annotated[
         str | None,
@@ -133,18 +136,18 @@ def ingest(
     from ingest.settings import Settings
     from wire.store import Retention
 
-    options: dict[str, Any] = {"client_id": client_id} if client_id else {}
     settings = Settings(
         mqtt_url=mqtt_url,
         mqtt_version=mqtt_version,
         redis_url=redis_url,
         group=group,
+        # The port tells bridges on one host apart, and stays the same over a restart.
+        client_id=client_id or f"fleetwire-ingest-{socket.gethostname()}-{metrics_port}",
         layout=layout,
         batch=batch,
         linger_ms=linger_ms,
         inbox=inbox,
         retention=Retention(log_entries, log_age_s * 1000),
-        **options,
     )
     configure(log_format)
     serve(create_app(settings), host, metrics_port)

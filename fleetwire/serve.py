@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -18,14 +18,16 @@ GRACEFUL_SECONDS = 10
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
     async def on_tick(self, counter: int) -> bool:
         # A lifespan that failed has taken its background work with it: nothing left to serve.
         return await super().on_tick(counter) or self.failed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        drain = getattr(self.config.loaded_app.state, "drain", None)
-        if drain is not None:
-            drain()  # streams that would never end by themselves
+        self._drain()  # streams would never end by themselves
         await super().shutdown(sockets)
 
     @property
@@ -53,7 +55,7 @@ def serve(app: Starlette, host: str, port: int, *, frame_bytes: int = 65_536) ->
             access_log=False,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
-        server = _Server(config)
+        server = _Server(config, getattr(app.state, "drain", lambda: None))
         server.run(sockets=[listener])
         if server.failed:
             raise Unavailable("stopped after an internal error; see the log above")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,7 +27,7 @@ class Settings:
     mqtt_version: Literal["3.1.1", "5"] = "5"
     redis_url: str = "redis://127.0.0.1:6379"
     group: str = "fleetwire"
-    client_id: str = field(default_factory=lambda: f"fleetwire-ingest-{socket.gethostname()}")
+    client_id: str = "fleetwire-ingest"
     layout: str | None = None
     batch: int = 500
     linger_ms: int = 5

@@ -131,7 +131,9 @@ class Group:
     def flush(self) -> None:
         """Send what is pending: one encoding, the same bytes for all members that are with the group."""
         self.stop()
-        items, conflated, overtaken = list(self._pending.values()), self._conflated, self._overtaken
+        # Ids come in order from the feed; states that were loaded may be ahead of it.
+        items = sorted(self._pending.values(), key=lambda item: item.order)
+        conflated, overtaken = self._conflated, self._overtaken
         self._pending, self._conflated, self._overtaken = {}, 0, []
         before, self.cursor = self.cursor, self._hub.last
         if not items:
@@ -160,7 +162,7 @@ class Group:
         for place, frame in enumerate(frames):
             if not member.outbox.offer(frame):
                 if place:
-                    member.cursor = items[place * FRAME_ITEMS - 1].order
+                    member.cursor = min(items[place * FRAME_ITEMS - 1].order, self.cursor)
                 member.skipped = count - place * FRAME_ITEMS
                 member.missed_message = any(isinstance(i.body, Message) for i in items[place * FRAME_ITEMS :])
                 self._hub.metrics.lagging.inc()
@@ -182,7 +184,8 @@ class Group:
         many readings it was not given; admit it."""
         items = self._states(member.cursor)
         skipped = member.skipped + len(self._pending) + self._conflated - len(items)
-        if member.missed_message:
+        waiting = (item for item in self._pending.values() if item.order > member.cursor)
+        if member.missed_message or any(isinstance(item.body, Message) for item in waiting):
             self.announce_gap(member, member.cursor, self._hub.last)
         for frame in self.frames(items, self._hub.last, conflated=max(0, skipped)):
             member.outbox.put(frame)
@@ -201,7 +204,7 @@ class Group:
         for start in range(0, len(items), FRAME_ITEMS):
             part = items[start : start + FRAME_ITEMS]
             last = start + FRAME_ITEMS >= len(items)
-            cursor = until if last else part[-1].order
+            cursor = until if last else min(part[-1].order, until)
             yield self._frame(part, cursor, conflated=conflated if last else 0, snapshot=snapshot)
 
     def _frame(self, items: list[Item], cursor: int, *, conflated: int = 0, snapshot: bool = False) -> Frame:
@@ -220,11 +223,11 @@ class Group:
         view = self.query.view
         return [item for item in self._hub.table.matching(self.query.filter, after) if view.shows(item.body)]
 
-    def rewind(self) -> None:
-        """Follow the hub to an id that may lie before where the group was."""
-        self.cursor = min(self.cursor, self._hub.last)
+    def rewind(self, order: int) -> None:
+        """Go back to an id that may lie before where the group was."""
+        self.cursor = min(self.cursor, order)
         for member in self.members:
-            member.cursor = min(member.cursor, self._hub.last)
+            member.cursor = min(member.cursor, order)
 
     def stop(self) -> None:
         """Cancel the flush that is due."""
@@ -286,6 +289,7 @@ class Hub:
             if state is not None:
                 for group in self._route(item.topic):
                     if group.query.strategy == "latest":
+                        group.rewind(state.order - 1)
                         group.add(state, state)
 
     def advance(self, order: int) -> None:
@@ -293,7 +297,7 @@ class Hub:
         self.last = order
         for group in self.groups:
             group.flush()
-            group.rewind()
+            group.rewind(order)
 
     def _dispatch(self, item: Item, state: Item | None) -> None:
         for group in self._route(item.topic):

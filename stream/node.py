@@ -36,6 +36,7 @@ log = logging.getLogger("fleetwire.stream")
 
 REDIS_TIMEOUT_SECONDS = 5
 MAX_MESSAGE_BYTES = 65_536
+MAX_DEPTH = 32
 
 
 class Node:
@@ -163,11 +164,8 @@ class Node:
         """
         if not isinstance(parse(topic), Room):
             raise CommandError("forbidden_topic", "clients publish to rooms/ROOM")
-        try:
-            msgspec.json.encode(data)
-            body = encode(Message(now_ms(), data, sender))
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise CommandError("bad_request", f"data that JSON can't carry: {error}") from None
+        _check_data(data)
+        body = encode(Message(now_ms(), data, sender))
         if len(body) > MAX_MESSAGE_BYTES:
             raise CommandError("too_big", f"{len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken")
         names, args = arguments([Entry(topic, body, 0)], self.settings.retention)
@@ -230,3 +228,20 @@ class Node:
             if group.query.strategy == "batch":
                 for member in group.members:
                     group.announce_gap(member, after, until)
+
+
+def _check_data(data: Any, depth: int = 0) -> None:
+    """Data must be what both formats carry, so that no message breaks a frame that it shares with others."""
+    match data:
+        case None | bool() | float() | str():
+            return
+        case int() if -(1 << 63) <= data < 1 << 63:
+            return
+        case list() | dict() if depth < MAX_DEPTH:
+            for value in data.values() if isinstance(data, dict) else data:
+                _check_data(value, depth + 1)
+            if isinstance(data, list) or all(type(name) is str for name in data):
+                return
+    raise CommandError(
+        "bad_request", f"data must be JSON: maps with text keys, integers of 64 bits, at most {MAX_DEPTH} levels"
+    )

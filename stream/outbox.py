@@ -37,7 +37,9 @@ class Outbox:
         self.close_code: int | None = None
 
     def put(self, frame: Frame) -> None:
-        """Take a frame, whatever waits already."""
+        """Take a frame, whatever waits already. After `close` it goes nowhere."""
+        if self.close_code is not None:
+            return
         self._frames.append(frame)
         self._size += len(frame.data)
         self._filled.set()
@@ -55,11 +57,11 @@ class Outbox:
     async def get(self) -> Frame | None:
         """The next frame, or None when the outbox is closed and empty."""
         while not self._frames:
+            if self.close_code is not None:
+                return None
             if self._refused:
                 self._refused = False
                 self._on_drained()
-            elif self.close_code is not None:
-                return None
             else:
                 self._filled.clear()
                 await self._filled.wait()

@@ -154,14 +154,21 @@ def redis_server(*args: str, port: int | None = None, folder: Path | None = None
 
 @contextmanager
 def nginx(config: str, port: int) -> Iterator[Served]:
-    """A running nginx with this configuration, which listens on `port`. Relative paths are of its own folder."""
+    """A running nginx with this configuration, which listens on `port`, as a user who is not root. Relative paths
+    are of its own folder."""
     program = find("nginx", package="nginx-light")
     with tempfile.TemporaryDirectory(prefix="fleetwire-test-") as folder:
-        Path(folder, "nginx.conf").write_text(config)
-        main = "daemon off; pid nginx.pid; error_log stderr;"
-        with run(program, "-p", folder, "-c", "nginx.conf", "-e", "stderr", "-g", main, cwd=Path(folder)) as running:
+        path = Path(folder, "nginx.conf")
+        path.write_text(config)
+        path.parent.chmod(0o777)
+        main = ("-e", "stderr", "-p", folder, "-c", path, "-g", "daemon off;")
+        with run(*_without_root(), program, *main, cwd=path.parent) as running:
             wait_for_port(running, port)
             yield Served(f"http://127.0.0.1:{port}", running)
+
+
+def _without_root() -> tuple[str, ...]:
+    return () if os.geteuid() else ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 @contextmanager

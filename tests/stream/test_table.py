@@ -17,7 +17,13 @@ from wire.topics import matches
 TOPIC = "fleets/berlin/v1/telemetry"
 
 topics = st.sampled_from(
-    ["fleets/a/v1/telemetry", "fleets/a/v1/status", "fleets/a/v2/telemetry", "fleets/b.c/v1/telemetry", "fleets/bxc/v"]
+    [
+        "fleets/a/v1/telemetry",
+        "fleets/a/v1/status",
+        "fleets/a/v2/telemetry",
+        "fleets/b.c/v1/telemetry",
+        "fleets/bxc/v",
+    ]
 )
 filters = st.sampled_from(
     [
