@@ -105,8 +105,11 @@ class Interest:
     async def _load(self, missing: list[tuple[str, str]]) -> None:
         for pattern, kind in missing:
             self._hub.refresh(await self._states(pattern, kind))
-        # What was loaded may be ahead of the feed: let it come after.
+        # What was loaded may be ahead of the feed: let it come after. Then it has brought, or the logs hold, all
+        # that was stored up to the id that was the newest before.
+        newest = await self._history.last()
         await self._feed.sync()
+        self._hub.last = max(self._hub.last, newest)
         self._loaded.update(missing)
 
     async def _states(self, pattern: str, kind: str) -> list[Item]:

@@ -143,7 +143,7 @@ class Node:
                 for frame in group.frames(items, page.until):
                     await member.outbox.room()
                     member.outbox.put(frame)
-                member.cursor = page.until
+                member.cursor = max(member.cursor, page.until)
         except RedisError as error:
             # The client comes back with its cursor, here or elsewhere.
             log.warning("a replay failed: %s", error)

@@ -220,12 +220,10 @@ async def test_a_certificate_is_a_user_name(tmp_path: Path, passwords: dict[str,
     find("openssl", package="openssl")
     shell(listing("sh", 1), tmp_path)
     port = free_port()
-    listener = listing("")
-    assert "/mosquitto/config/" in listener
-    listener = listener.replace("listener 8883", f"listener {port} 127.0.0.1")
+    listener = listing("conf").replace("listener 8883", f"listener {port} 127.0.0.1")
     listener = listener.replace("/mosquitto/config/", f"{tmp_path}/")
     changes = {**CLOSED, "/mosquitto/config/passwords": f"{tmp_path}/passwords"}
-    context = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+    unknown = ssl.create_default_context(cafile=tmp_path / "ca.crt")
     known = ssl.create_default_context(cafile=tmp_path / "ca.crt")
     known.load_cert_chain(tmp_path / "v1.crt", tmp_path / "v1.key")
     with broker(tmp_path, changes, listener) as running:
@@ -238,7 +236,7 @@ async def test_a_certificate_is_a_user_name(tmp_path: Path, passwords: dict[str,
             await v1.publish(TELEMETRY, b"mine", qos=1)
             assert await take(bridge) == [b"mine"]
         with pytest.raises(aiomqtt.MqttError):
-            async with aiomqtt.Client("localhost", port, tls_context=context, timeout=2):
+            async with aiomqtt.Client("localhost", port, tls_context=unknown, timeout=2):
                 pass
 
 

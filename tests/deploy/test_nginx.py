@@ -1,0 +1,264 @@
+"""Nodes behind nginx: the very nginx.conf in a real nginx, before two real nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis.asyncio import Redis
+
+from fleetwire.client import open_connection, subscribe
+from stream.settings import Settings
+from tests.deploy.deployed import check, edited, services
+from tests.programs import Program, eventually, fleetwire, free_port, nginx, valkey
+from wire.reading import Reading, encode
+from wire.store import SCRIPT, Entry, Retention, arguments
+
+NODES = ("stream-1", "stream-2")
+
+
+class Node(NamedTuple):
+    """A node, and where it is without nginx."""
+
+    port: int
+    program: Program
+
+    async def clients(self) -> int:
+        """How many WebSocket clients it has; none when it is down."""
+        try:
+            async with httpx.AsyncClient() as http:
+                text = (await http.get(f"http://127.0.0.1:{self.port}/metrics")).text
+        except httpx.TransportError:
+            return 0
+        return sum(
+            int(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "fleetwire_stream_clients" and sample.labels["door"] == "websocket"
+        )
+
+    async def healthy(self) -> bool:
+        """What the health check of Compose says."""
+        return (await asyncio.to_thread(check, "stream-1", {"8000": str(self.port)})).returncode == 0
+
+
+class Deployment(NamedTuple):
+    """Two nodes behind nginx."""
+
+    port: int
+    redis: str
+    nodes: tuple[Node, ...]
+    nginx: Program
+
+    @property
+    def url(self) -> str:
+        """Where clients go."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    def http(self) -> httpx.AsyncClient:
+        """A client of nginx."""
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+
+
+@contextmanager
+def balancer(ports: tuple[int, ...]) -> Iterator[tuple[int, Program]]:
+    """The nginx of docker-compose.yml before nodes on these ports."""
+    port = free_port()
+    changes = {f"{name}:8000": f"127.0.0.1:{own}" for name, own in zip(NODES, ports, strict=True)}
+    with nginx(edited("deploy/nginx/nginx.conf", {**changes, "listen 8000": f"listen 127.0.0.1:{port}"}), port) as it:
+        yield port, it.program
+
+
+@contextmanager
+def deployment() -> Iterator[Deployment]:
+    with ExitStack() as stack:
+        redis = stack.enter_context(valkey())
+        ports = (free_port(), free_port())
+        nodes = []
+        for name, port in zip(NODES, ports, strict=True):
+            environment = services()[name]["environment"] | {
+                "FLEETWIRE_REDIS_URL": redis,
+                "FLEETWIRE_HOST": "127.0.0.1",
+                "FLEETWIRE_PORT": port,
+            }
+            set_ones = {key: str(value) for key, value in environment.items() if value is not None}
+            nodes.append(Node(port, stack.enter_context(fleetwire("stream", env=set_ones))))
+        before, program = stack.enter_context(balancer(ports))
+        asyncio.run(ready(nodes))
+        yield Deployment(before, redis, tuple(nodes), program)
+
+
+async def ready(nodes: list[Node]) -> None:
+    for node in nodes:
+        assert await eventually(node.healthy)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Deployment]:
+    """A deployment for tests that stop nothing."""
+    with deployment() as running:
+        yield running
+
+
+@pytest.fixture
+def own() -> Iterator[Deployment]:
+    """A deployment for one test."""
+    with deployment() as running:
+        yield running
+
+
+async def say(http: httpx.AsyncClient, room: str, data: Any) -> None:
+    response = await http.post("/v1/publish", json={"topic": f"rooms/{room}", "data": data})
+    assert response.status_code == 200, response.text
+
+
+class Subscriber:
+    """A client that keeps what it gets, over every loss of a node."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.states: list[str] = []
+
+    async def run(self, url: str, topic: str) -> None:
+        """Until cancelled."""
+        events = subscribe([url], topic, on_state=self.states.append, strategy="batch", interval=0)
+        async for event in events:
+            assert event["action"] == "subscription", event
+            self.items += event["data"]
+
+    @property
+    def said(self) -> list[Any]:
+        """What was said in a room."""
+        return [item["data"] for item in self.items]
+
+
+@asynccontextmanager
+async def subscriber(deployed: Deployment, topic: str) -> AsyncIterator[Subscriber]:
+    """A connected subscriber."""
+    found = Subscriber()
+    task = asyncio.create_task(found.run(deployed.url, topic))
+    try:
+        await eventually(lambda: found.states or task.done())
+        yield found
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_live_messages_and_readings_come_through(shared: Deployment) -> None:
+    async with subscriber(shared, "rooms/live") as room, subscriber(shared, "fleets/live/#") as fleet:
+        async with shared.http() as http:
+            await say(http, "live", "hello")
+        entry = Entry("fleets/live/v1/telemetry", encode(Reading(1, {"Speed": 54.2}, received=1)), 1)
+        names, args = arguments([entry], Retention())
+        async with Redis.from_url(shared.redis) as redis:
+            await redis.register_script(SCRIPT)(keys=names, args=args)
+        await eventually(lambda: room.items and fleet.items)
+        assert room.said == ["hello"]
+        assert [item["values"] for item in fleet.items] == [{"Speed": 54.2}]
+
+
+async def test_clients_are_spread_evenly(shared: Deployment) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(open_connection(shared.url))
+        assert [await node.clients() for node in shared.nodes] == [5, 5]
+
+    async def gone() -> bool:
+        return not any([await node.clients() for node in shared.nodes])
+
+    await eventually(gone)
+
+
+async def test_events_are_not_held_back(shared: Deployment) -> None:
+    async with shared.http() as http, http.stream("GET", "/v1/events?topic=rooms/sse&interval=0") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = response.aiter_lines()
+        async with asyncio.timeout(10), aclosing(lines):
+            for number in range(3):
+                await say(http, "sse", number)
+                assert await said(lines) == [number]  # while the answer is still being sent
+
+
+async def said(lines: AsyncIterator[str]) -> list[Any]:
+    """What the next event with something in it carries."""
+    async for line in lines:
+        kind, _, value = line.partition(": ")
+        if kind == "data" and (data := json.loads(value).get("data")):
+            return [item["data"] for item in data]
+    pytest.fail("the stream has ended")
+
+
+async def test_an_upload_bigger_than_a_node_takes_is_refused(shared: Deployment) -> None:
+    most = Settings().frame_bytes
+    payload = {"topic": "rooms/big", "data": ""}
+    spare = most - len(json.dumps(payload))
+    async with shared.http() as http:
+        fits = await http.post("/v1/publish", content=json.dumps(payload | {"data": "x" * (spare - 1_000)}))
+        assert fits.status_code == 200
+        refused = await http.post("/v1/publish", content=json.dumps(payload | {"data": "x" * (spare + 1)}))
+        assert refused.status_code == 413
+        assert "nginx" in refused.text  # no node has seen it
+
+
+async def test_metrics_are_not_for_everyone(shared: Deployment) -> None:
+    async with shared.http() as http:
+        assert (await http.get("/readyz")).json() == {"ready": True}
+        assert (await http.get("/metrics")).status_code == 404
+
+
+def test_nginx_is_not_root(shared: Deployment) -> None:
+    status = Path(f"/proc/{shared.nginx.pid}/status").read_text()
+    assert "\nUid:\t0" not in status
+
+
+async def test_nginx_is_healthy_without_nodes() -> None:
+    with balancer((free_port(), free_port())) as (port, program):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            assert (await http.get("/healthz")).text == "ok\n"
+            assert (await http.get("/v1/state?topic=rooms/ops")).status_code == 502
+        assert (await asyncio.to_thread(check, "nginx", {"8000": str(port)})).returncode == 0
+        program.stop()
+        assert (await asyncio.to_thread(check, "nginx", {"8000": str(port)})).returncode != 0
+
+
+async def test_a_stopping_node_hands_its_clients_over(own: Deployment) -> None:
+    states = await moved(own, lambda node: node.program.signal(signal.SIGTERM))
+    assert any("1012" in state for state in states), states
+
+
+async def test_clients_of_a_node_that_dies_come_back(own: Deployment) -> None:
+    await moved(own, lambda node: node.program.kill())
+
+
+async def moved(deployed: Deployment, end: Callable[[Node], None]) -> list[str]:
+    """End the node that serves a client, while somebody publishes: the client must miss nothing and get nothing
+    twice. Gives what the client said of its connection."""
+    async with subscriber(deployed, "rooms/ops") as client, deployed.http() as http:
+        clients = [await node.clients() for node in deployed.nodes]
+        assert sorted(clients) == [0, 1]
+        serving, other = deployed.nodes if clients == [1, 0] else deployed.nodes[::-1]
+        for number in range(30):
+            await say(http, "ops", number)
+        await eventually(lambda: len(client.said) == 30)
+        end(serving)
+        for number in range(30, 60):  # while the client is on its way
+            await say(http, "ops", number)
+
+        async def arrived() -> bool:
+            return await other.clients() == 1
+
+        assert await eventually(arrived)
+        for number in range(60, 90):
+            await say(http, "ops", number)
+        await eventually(lambda: len(client.said) >= 90)
+        assert client.said == list(range(90))
+        return client.states

@@ -1,0 +1,84 @@
+"""The command line: what is wrong is said in one line, with exit status 2, and never with a traceback."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import typer
+
+from fleetwire.cli import app
+from tests.programs import fleetwire, free_port, wait_for_port
+
+COMMANDS = ("demo", "ingest", "stream", "simulate", "watch", "verify", "token")
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that something listens on, but does not answer."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("demo --port {taken}", "port {taken} on 127.0.0.1 is taken"),
+        ("demo --mqtt-port {taken} --port {free}", "port {taken} on 127.0.0.1 is taken"),
+        ("demo --nodes 0", "--nodes must be 1 to 16"),
+        ("stream --port {taken}", "port {taken} on 127.0.0.1 can't be used"),
+        ("ingest --metrics-port {taken}", "port {taken} on 127.0.0.1 can't be used"),
+        ("stream --jwt-key short", "(FLEETWIRE_JWT_KEY) must have at least 32 characters"),
+        ("stream --redis-url http://x", "(FLEETWIRE_REDIS_URL) can't be used"),
+        ("ingest --redis-url nonsense", "(FLEETWIRE_REDIS_URL) can't be used"),
+        ("ingest --mqtt-url http://x", "(FLEETWIRE_MQTT_URL) can't be used"),
+        ("ingest --batch 0", "(FLEETWIRE_BATCH) must be 1 to 5000"),
+        ("ingest --layout fleets/x", "(FLEETWIRE_LAYOUT) can't be used"),
+        ("simulate --mqtt-url mqtt://127.0.0.1:{free} --vehicles 1", "MQTT broker not reachable"),
+        ("simulate --gpx /nowhere.gpx", "/nowhere.gpx"),
+        ("simulate --hz 0", "hz"),
+        ("watch --url ws://127.0.0.1:{free}", "no node answers at ws://127.0.0.1:{free}"),
+        ("watch --url http://x", "url must start with ws:// or wss://"),
+        ("verify --manifest /nowhere.json", "manifest /nowhere.json: No such file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(command: str, said: str, taken: int) -> None:
+    ports = {"taken": taken, "free": free_port()}
+    with fleetwire(*command.format(**ports).split()) as program:
+        assert program.wait(20) == 2, program.output
+        output = program.output
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("fleetwire: ")
+    assert said.format(**ports) in last
+    assert "Traceback" not in output
+
+
+def test_a_bad_variable_is_named() -> None:
+    with fleetwire("stream", env={"FLEETWIRE_PORT": "eighty"}) as program:
+        assert program.wait(20) == 2
+        assert "FLEETWIRE_PORT" in program.output
+        assert "Traceback" not in program.output
+
+
+def test_a_bad_filter_is_told_by_the_node_to_the_watcher(valkey_url: str) -> None:
+    port = free_port()
+    with fleetwire("stream", "--port", str(port), "--redis-url", valkey_url) as node:
+        wait_for_port(node, port)
+        with fleetwire("watch", "a/#/b", "--url", f"ws://127.0.0.1:{port}") as watcher:
+            assert watcher.wait(20) == 2
+            assert watcher.output.strip().splitlines()[-1].startswith("fleetwire: '#' may only be the last level")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    with fleetwire(command, "--help", env={"COLUMNS": "100", "TERM": "dumb"}) as program:
+        assert program.wait(20) == 0
+        assert f"fleetwire {command}" in program.output
+        assert "Example" in program.output
+
+
+def test_every_command_of_the_design_is_there() -> None:
+    group = typer.main.get_command(app)
+    assert set(group.commands) == set(COMMANDS)  # type: ignore[attr-defined]

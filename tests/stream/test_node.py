@@ -1,0 +1,573 @@
+"""A node on a real Valkey or Redis: nothing missed, nothing twice, whatever breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from stream import feed, history, interest
+from stream.node import Node
+from stream.outbox import Frame
+from tests.programs import eventually, free_port, redis_server
+from tests.stream.nodes import TOPIC, Peer, Store, Subscription, counted, joined, running, starting, truth
+from wire import keys
+from wire.ids import format_id, parse_id
+from wire.reading import Reading, encode
+from wire.store import Retention
+from wire.topics import matches
+
+BATCH: dict[str, Any] = {"strategy": "batch", "interval": 0, "meta": True, "snapshot": False}
+FLEETS = [f"fleets/{fleet}/v{n}/{kind}" for fleet in "ab" for n in range(3) for kind in ("telemetry", "status")]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(feed, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(interest, "LINGER_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Store]:
+    async with Redis.from_url(redis_url) as client:
+        yield Store(client)
+
+
+@pytest.fixture
+async def node(redis_url: str) -> AsyncIterator[Node]:
+    async with running(redis_url) as found:
+        yield found
+
+
+@pytest.fixture
+async def peer(node: Node) -> AsyncIterator[Peer]:
+    async with joined(node) as found:
+        yield found
+
+
+async def patterns(store: Store) -> int:
+    """How many patterns all clients of Redis follow."""
+    found: int = await store.redis.pubsub_numpat()
+    return found
+
+
+async def break_feed(store: Store) -> None:
+    await store.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+async def has(subscription: Subscription, seqs: range | list[int]) -> None:
+    """It gets just these, in order."""
+    await eventually(lambda: len(subscription.seqs) >= len(seqs))
+    assert subscription.seqs == list(seqs)
+
+
+# Joining
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_clients_that_join_under_load_miss_nothing(node: Node, store: Store, seed: int) -> None:
+    rng = random.Random(seed)
+    loaded = asyncio.Event()
+
+    async def load() -> None:
+        for n in range(1_500):
+            names = rng.sample(["a", "b", "c"], rng.randint(1, 3))
+            reading = Reading(
+                n - rng.choice([0, 0, 0, 5]), dict.fromkeys(names, n), n, historical=rng.random() < 0.1
+            )
+            await store.readings((rng.choice(FLEETS), reading))
+            if n % 40 == 0:
+                loaded.set()
+        loaded.set()
+
+    found: list[tuple[str, str, Subscription]] = []
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        task = group.create_task(load())
+        while not task.done():
+            await loaded.wait()
+            loaded.clear()
+            peer = await stack.enter_async_context(joined(node))
+            filter = rng.choice(["fleets/#", "fleets/a/#", "fleets/+/v1/#", "fleets/b/+/status", rng.choice(FLEETS)])
+            strategy = rng.choice(["latest", "batch"])
+            interval = rng.choice([0, 5, 30])
+            found.append((filter, strategy, await peer.subscribe(filter, strategy=strategy, interval=interval)))
+        logs = {topic: await store.log(topic) for topic in FLEETS}
+        newest = parse_id(await store.redis.get(keys.CLOCK))
+        await eventually(lambda: node.hub.last == newest)
+        for node_group in node.hub.groups:
+            node_group.flush()
+        assert len(found) > 10
+        for filter, strategy, subscription in found:
+            wanted = [topic for topic in FLEETS if matches(filter, topic)]
+            await eventually(lambda s=subscription: not s.peer.session.outbox._frames)  # type: ignore[misc]
+            await asyncio.sleep(0)
+            subscription.check_order()
+            first = parse_id(subscription.frames[0]["cursor"])
+            assert subscription.frames[0]["snapshot"]
+            if strategy == "latest":
+                expected = {topic: truth(logs[topic]) for topic in wanted}
+                assert {topic: item["values"] for topic, item in subscription.states.items()} == expected
+            else:
+                later = sorted(order for topic in wanted for order, _ in logs[topic] if order > first)
+                assert [parse_id(item["id"]) for item in subscription.items(snapshot=False)] == later
+
+
+async def test_a_snapshot_larger_than_a_frame_comes_whole(node: Node, store: Store, peer: Peer) -> None:
+    wanted = [f"fleets/berlin/v{n}/telemetry" for n in range(2_345)]
+    await store.readings(*((topic, Reading(1, {"a": 1})) for topic in wanted))
+    subscription = await peer.subscribe("fleets/#")
+    await eventually(lambda: len(subscription.items()) == len(wanted))
+    subscription.check_order()
+    assert {item["topic"] for item in subscription.items()} == set(wanted)
+    assert all(len(frame["data"]) <= 1_000 for frame in subscription.frames)
+
+
+async def test_a_node_is_not_ready_without_redis() -> None:
+    async with starting(f"redis://127.0.0.1:{free_port()}") as node, joined(node) as peer:
+        await eventually(lambda: counted(node, "feed_breaks_total") >= 2)
+        assert not await node.ready()
+        for action in ("get", "history", "subscribe"):
+            reply = await peer.ask(action, topic="fleets/#")
+            assert reply["error"]["reason"] == "unavailable"
+        assert (await peer.ask("publish", topic="rooms/ops", data=1))["error"]["number"] == 503
+
+
+# A feed that breaks
+
+
+async def test_what_is_stored_while_the_feed_is_broken_comes_once_and_in_order(
+    node: Node, store: Store, peer: Peer
+) -> None:
+    await store.numbers(range(5))
+    batch = await peer.subscribe("fleets/berlin/#", **BATCH)
+    latest = await peer.subscribe("fleets/#", interval=0)
+    await store.numbers(range(5, 10))
+    await has(batch, range(5, 10))
+    for start in range(10, 70, 20):
+        breaks = counted(node, "feed_breaks_total")
+        await break_feed(store)
+        await store.numbers(range(start, start + 10))
+        await eventually(lambda before=breaks: counted(node, "feed_breaks_total") > before)  # type: ignore[misc]
+        await store.numbers(range(start + 10, start + 15))
+        await eventually(node.ready)
+        await store.numbers(range(start + 15, start + 20))
+        await has(batch, range(5, start + 20))
+    await eventually(lambda: latest.states[TOPIC]["values"] == {"n": 69})
+    for subscription in (batch, latest):
+        subscription.check_order()
+        assert not subscription.gaps
+
+
+async def test_a_feed_that_breaks_before_anything_was_ever_stored_loses_nothing(
+    node: Node, store: Store, peer: Peer
+) -> None:
+    batch = await peer.subscribe("fleets/#", **BATCH)
+    await break_feed(store)
+    await eventually(lambda: counted(node, "feed_breaks_total"))
+    await store.numbers(range(10))
+    await has(batch, range(10))
+
+
+async def test_more_than_the_log_keeps_is_told_as_a_gap(redis_url: str, store: Store, peer: Peer) -> None:
+    small = Store(store.redis, Retention(10, 3_600_000))
+    await small.numbers([0])
+    batch, latest = await peer.subscribe("fleets/#", **BATCH), await peer.subscribe("fleets/#", interval=0)
+    await small.numbers([1])
+    await has(batch, [1])
+    await break_feed(store)
+    await small.numbers(range(2, 500))
+    await eventually(lambda: batch.gaps)
+    kept = [reading.seq for _, reading in await store.log(TOPIC)]
+    assert len(kept) < 400
+    await eventually(lambda: batch.seqs[-1] == 499)
+    assert batch.seqs == [1, *kept]
+    (gap,) = batch.gaps
+    ids = [parse_id(item["id"]) for item in batch.items()]
+    assert ids[0] <= parse_id(gap["from"]) < parse_id(gap["to"]) < ids[1]
+    await eventually(lambda: latest.states[TOPIC]["values"] == {"n": 499})
+    assert not latest.gaps
+
+
+async def test_redis_may_be_stopped_and_started_again(tmp_path: Path) -> None:
+    port = free_port()
+    keeps = ("--appendonly", "yes", "--appendfsync", "always")
+    async with AsyncExitStack() as stack:
+        with redis_server(*keeps, port=port, folder=tmp_path) as server:
+            node = await stack.enter_async_context(running(server.url))
+            peer = await stack.enter_async_context(joined(node))
+            async with Redis.from_url(server.url) as client:
+                await Store(client).numbers(range(5))
+                batch, latest = await peer.subscribe("fleets/#", **BATCH), await peer.subscribe("fleets/#", interval=0)
+                await Store(client).numbers(range(5, 10))
+            await has(batch, range(5, 10))
+        await eventually(lambda: not node._feed.live)
+        assert not await node.ready()
+        assert (await peer.ask("get", topic=TOPIC))["error"]["reason"] == "unavailable"
+        with redis_server(*keeps, port=port, folder=tmp_path) as server:
+            async with Redis.from_url(server.url) as client:
+                await Store(client).numbers(range(10, 15))
+                await eventually(node.ready)
+                await Store(client).numbers(range(15, 20))
+            await has(batch, range(5, 20))
+            await eventually(lambda: latest.states[TOPIC]["values"] == {"n": 19})
+            assert (await peer.ask("get", topic=TOPIC))["data"][0]["values"] == {"n": 19}
+            assert not batch.gaps
+        batch.check_order()
+        latest.check_order()
+        await stack.aclose()
+
+
+async def test_redis_may_come_back_empty() -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        with redis_server(port=port) as server:
+            node = await stack.enter_async_context(running(server.url))
+            peer = await stack.enter_async_context(joined(node))
+            async with Redis.from_url(server.url) as client:
+                batch, latest = await peer.subscribe("fleets/#", **BATCH), await peer.subscribe("fleets/#", interval=0)
+                await Store(client).numbers(range(5))
+            await has(batch, range(5))
+        await eventually(lambda: not node._feed.live)
+        with redis_server(port=port) as server:
+            await eventually(node.ready)
+            async with Redis.from_url(server.url) as client:
+                await Store(client).numbers(range(5, 10))
+            await has(batch, range(10))
+            await eventually(lambda: latest.states[TOPIC]["values"] == {"n": 9})
+        await stack.aclose()
+
+
+# Interest
+
+
+async def test_patterns_are_few_and_disjoint_and_go_when_nobody_needs_them(node: Node, store: Store) -> None:
+    async with joined(node) as first:
+        for filter in ("fleets/a/#", "fleets/a/v1/telemetry", "fleets/a/+/status", "rooms/ops", "rooms/#"):
+            await first.subscribe(filter)
+        assert await patterns(store) == 2
+        await first.subscribe("fleets/b/#")
+        assert await patterns(store) == 3
+        async with joined(node) as second:
+            await second.subscribe("fleets/+/+/telemetry")
+            assert await patterns(store) == 2  # fleets/* and rooms/*
+            assert counted(node, "patterns") == 2
+        await eventually(lambda: _is(3, store))
+    await eventually(lambda: _is(0, store))
+    assert len(node.hub.table) == 0
+
+
+async def _is(wanted: int, store: Store) -> bool:
+    return await patterns(store) == wanted
+
+
+async def test_a_pattern_is_kept_for_a_while(
+    node: Node, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interest, "LINGER_SECONDS", 0.2)
+    async with joined(node) as first:
+        await first.subscribe("fleets/a/#")
+    assert await patterns(store) == 1
+    async with joined(node) as second:
+        await second.subscribe("fleets/a/#")
+        before = await store.redis.info("commandstats")
+        await second.subscribe("fleets/a/+/telemetry")
+        after = await store.redis.info("commandstats")
+        assert before["cmdstat_psubscribe"]["calls"] == after["cmdstat_psubscribe"]["calls"] == 1
+    await eventually(lambda: _is(0, store))
+
+
+async def test_a_wider_filter_takes_over_without_double_deliveries(node: Node, store: Store, peer: Peer) -> None:
+    narrow = [await peer.subscribe(f"fleets/{fleet}/#", **BATCH) for fleet in "ab"]
+    sent = 0
+
+    async def keep_storing(until: asyncio.Event) -> None:
+        nonlocal sent
+        while not until.is_set():
+            await store.numbers([sent], f"fleets/{'ab'[sent % 2]}/v1/telemetry")
+            sent += 1
+
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_storing(done))
+        for _ in range(5):
+            before = sent
+            async with joined(node) as second:
+                wide = await second.subscribe("fleets/#", **BATCH)
+                assert await patterns(store) == 1
+                await eventually(lambda start=before: sent > start + 20)  # type: ignore[misc]
+                wide.check_order()
+            await eventually(lambda: _is(2, store))
+        done.set()
+    await eventually(lambda: sum(len(one.seqs) for one in narrow) >= sent)
+    assert [one.seqs for one in narrow] == [list(range(0, sent, 2)), list(range(1, sent, 2))]
+
+
+@pytest.mark.parametrize("filters", [["fleets/a/#", "fleets/#"], ["fleets/#", "fleets/a/#"], ["fleets/a/#"]])
+async def test_a_snapshot_is_whole_also_after_a_pattern_was_given_up(
+    node: Node, store: Store, filters: list[str]
+) -> None:
+    topics = ["fleets/a/v1/telemetry", "fleets/a/v2/telemetry"]
+    await store.readings(*((topic, Reading(1, {"a": 1})) for topic in topics))
+    async with joined(node) as first:
+        for filter in filters:
+            await first.subscribe(filter)
+    await eventually(lambda: _is(0, store))
+    await store.readings((topics[0], Reading(2, {"a": 2})))
+    async with joined(node) as second:
+        found = await second.subscribe("fleets/a/#")
+        await eventually(lambda: found.frames)
+        assert {topic: item["ts"] for topic, item in found.states.items()} == dict(zip(topics, (2, 1), strict=True))
+
+
+async def test_garbage_on_a_channel_is_counted_and_harms_nothing(node: Node, store: Store, peer: Peer) -> None:
+    batch, latest = await peer.subscribe("#", **BATCH), await peer.subscribe("#", interval=0)
+    await store.numbers([1])
+    garbage = [
+        b"",
+        b"garbage",
+        b"1-1",
+        b"1-1 ",
+        b"x-y \x80",
+        b"1-1 \x80",
+        b"99999999999999999999-1 " + encode(Reading(1, {})),
+        b"\xff\xfe " + encode(Reading(1, {})),
+        b"1-1 \xc1",
+        b"1-1 " + encode(Reading(1, {}))[:-1],
+        b"1-1 " + encode({"ts": "x", "values": {}}),
+        b"1-1 " + encode({"ts": 1, "values": {"a": [1]}}),
+    ]
+    for channel in (TOPIC, "rooms/ops", "fleets/berlin/v1/nonsense", "fleets/berlin/\xff"):
+        for payload in garbage:
+            await store.redis.publish(channel, payload)
+    await store.redis.publish(b"fleets/\xff/v1/telemetry", b"1-1 " + encode(Reading(1, {})))
+    await store.numbers([2])
+    await has(batch, [1, 2])
+    assert counted(node, "malformed_total") >= 4 * len(garbage)
+    assert counted(node, "received_total") == 2
+    assert latest.states[TOPIC]["values"] == {"n": 2}
+    assert await node.ready()
+    assert counted(node, "feed_breaks_total") == 0
+
+
+async def test_garbage_in_a_log_harms_nobody_else(node: Node, store: Store, peer: Peer) -> None:
+    await store.numbers([1])
+    await store.redis.xadd(keys.log(TOPIC), {"b": b"garbage"})
+    await store.redis.xadd(keys.log(TOPIC), {"x": b"garbage"})
+    async with joined(node) as other:
+        batch = await other.subscribe("fleets/berlin/v2/telemetry", **BATCH)
+        await peer.ask("subscribe", topic="fleets/#", since="0-0", **BATCH)
+        await peer.ask("history", topic="fleets/#")
+        await store.numbers([5], "fleets/berlin/v2/telemetry")
+        await has(batch, [5])
+    assert await node.ready()
+
+
+# Clients that are behind, or come back
+
+
+async def test_a_batch_client_that_was_behind_gets_everything_in_order(redis_url: str, store: Store) -> None:
+    async with running(redis_url, outbox_bytes=2_000) as node, joined(node) as slow, joined(node) as quick:
+        subscriptions = [await peer.subscribe("fleets/#", **BATCH) for peer in (slow, quick)]
+        slow.reading.clear()
+        for start in range(0, 2_500, 50):
+            await store.numbers(range(start, start + 50), f"fleets/a/v{start % 4}/telemetry")
+        await has(subscriptions[1], range(2_500))  # a slow client costs nobody else anything
+        assert counted(node, "lagging_total") >= 1
+        slow.reading.set()
+        await store.numbers(range(2_500, 2_600))
+        await has(subscriptions[0], range(2_600))
+        await store.numbers(range(2_600, 2_700))
+        await has(subscriptions[0], range(2_700))
+        for subscription in subscriptions:
+            subscription.check_order()
+            assert not subscription.gaps
+        assert len({subscription.id for subscription in subscriptions}) == 1
+
+
+async def test_two_subscriptions_that_are_behind_are_each_replayed_once(
+    redis_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is still replayed, the outbox refuses something for the other and drains again."""
+    async with running(redis_url, outbox_bytes=2_000) as node, joined(node) as peer:
+        await store.numbers(range(500))
+        entered, leave = asyncio.Event(), asyncio.Event()
+        real = history.History.page
+
+        async def slow_page(self: history.History, *args: Any, **kwargs: Any) -> history.Page:
+            entered.set()
+            await leave.wait()
+            return await real(self, *args, **kwargs)
+
+        monkeypatch.setattr(history.History, "page", slow_page)
+        replayed = await peer.subscribe("fleets/berlin/#", since="0-0", **BATCH)
+        await entered.wait()
+        other = await peer.subscribe("fleets/other/#", **BATCH | {"interval": 60_000})
+        await store.numbers(range(200), "fleets/other/v1/telemetry")
+        (group,) = [group for group in node.hub.groups if group.id == other.id]
+        await eventually(lambda: len(group._pending) == 200)
+        peer.reading.clear()
+        await peer.send({"action": "ping", "requestId": "ping"})
+        group.flush()
+        group.members[0].outbox.offer(Frame(b"x" * 2_000))
+        peer.reading.set()
+        await eventually(lambda: not peer.session.outbox._frames)
+        await eventually(lambda: not peer.session.outbox._refused)
+        leave.set()
+        await has(replayed, range(500))
+        await has(other, range(200))
+        await store.numbers([500])
+        await has(replayed, range(501))
+        replayed.check_order()
+
+
+async def test_a_client_that_is_behind_hears_of_what_the_log_no_longer_has(redis_url: str, store: Store) -> None:
+    small = Store(store.redis, Retention(10, 3_600_000))
+    async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as peer:
+        batch = await peer.subscribe("fleets/#", **BATCH)
+        peer.reading.clear()
+        for n in range(600):
+            await small.numbers([n])
+        await eventually(lambda: counted(node, "received_total") == 600)
+        peer.reading.set()
+        await eventually(lambda: batch.seqs and batch.seqs[-1] == 599)
+        (gap,) = batch.gaps
+        after, until = parse_id(gap["from"]), parse_id(gap["to"])
+        ids = [parse_id(item["id"]) for item in batch.items()]
+        assert not any(after < order <= until for order in ids)
+        gone = 599 - len([order for order in ids if order > until])
+        assert batch.seqs == [n for n in range(600) if n in batch.seqs]
+        assert set(range(600)) - set(batch.seqs) <= set(range(gone + 1))
+        batch.check_order()
+
+
+async def test_a_latest_client_that_was_behind_gets_the_state_and_the_count(redis_url: str, store: Store) -> None:
+    async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as peer:
+        latest = await peer.subscribe("fleets/#", interval=0, snapshot=False)
+        peer.reading.clear()
+        for n in range(300):
+            await store.numbers([n], f"fleets/a/v{n % 3}/telemetry")
+        await eventually(lambda: counted(node, "received_total") == 300)
+        peer.reading.set()
+        await eventually(lambda: len(latest.states) == 3 and latest.cursor == format_id(node.hub.last))
+        assert sorted(item["values"]["n"] for item in latest.states.values()) == [297, 298, 299]
+        sent = len(latest.items())
+        assert sent < 100
+        assert sum(frame.get("conflated", 0) for frame in latest.frames) + sent == 300
+        latest.check_order()
+
+
+@pytest.mark.parametrize("strategy", ["latest", "batch"])
+async def test_a_client_comes_back_with_any_cursor_and_misses_nothing(
+    redis_url: str, node: Node, store: Store, strategy: str
+) -> None:
+    async with joined(node) as peer:
+        found = await peer.subscribe("fleets/#", **BATCH | {"strategy": strategy})
+        for n in range(30):
+            await store.numbers([n], f"fleets/a/v{n % 3}/telemetry")
+        await eventually(lambda: found.items() and found.items()[-1]["seq"] == 29)
+        before = found.frames
+    async with running(redis_url) as other:
+        for frame in before:
+            async with joined(other) as peer:
+                again = await peer.subscribe("fleets/#", since=frame["cursor"], **BATCH | {"strategy": strategy})
+                seen = [item["seq"] for f in before[: before.index(frame) + 1] for item in f["data"]]
+                missing = [n for n in range(30) if n not in seen] if strategy == "batch" else []
+                wanted = missing if strategy == "batch" else [n for n in range(27, 30) if n not in seen]
+                await eventually(lambda s=again, w=wanted: len(s.items()) >= len(w))  # type: ignore[misc]
+                assert [item["seq"] for item in again.items()] == wanted
+
+
+@pytest.mark.parametrize("strategy", ["latest", "batch"])
+async def test_a_client_from_a_node_that_is_ahead_is_sent_nothing_twice(
+    node: Node, store: Store, peer: Peer, strategy: str
+) -> None:
+    options = BATCH | {"strategy": strategy}
+    async with joined(node) as watcher:
+        await watcher.subscribe("fleets/#", **options)
+        await store.numbers(range(5))
+        await eventually(lambda: counted(node, "received_total") == 5)
+        ahead = format_id(node.hub.last + 2)  # what another node has sent it, and this one has not received yet
+        again = await peer.subscribe("fleets/#", since=ahead, **options)
+        await eventually(lambda: not node.hub.groups[0].is_behind(again.peer.session._members[again.id]))
+        for n, order in enumerate(range(node.hub.last + 1, node.hub.last + 5)):
+            await store.redis.publish(TOPIC, f"{format_id(order)} ".encode() + encode(Reading(9 + n, {"n": n}, n)))
+        wanted = [2, 3] if strategy == "batch" else [3]
+        await eventually(lambda: again.items() and again.items()[-1]["seq"] == 3)
+        assert set(wanted) <= set(again.seqs) <= {2, 3}
+
+
+async def test_a_vehicle_that_appears_during_a_replay_is_part_of_it(
+    redis_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(redis_url, outbox_bytes=2_000) as node, joined(node) as peer:
+        await store.numbers(range(2_500))
+        await peer.subscribe("fleets/berlin/v1/status", **BATCH)  # so that the feed brings what comes
+        peer.reading.clear()
+        await peer.send({"action": "ping", "requestId": "ping"})
+        replayed_id = asyncio.ensure_future(peer.subscribe("fleets/berlin/#", since="0-0", **BATCH))
+        await eventually(lambda: any(len(f.data) > 2_000 for f in peer.session.outbox._frames))
+        await store.numbers([2_500], "fleets/berlin/new/telemetry")
+        await store.numbers([2_501])
+        await eventually(lambda: counted(node, "received_total") == 2)
+        peer.reading.set()
+        replayed = await replayed_id
+        await eventually(lambda: replayed.seqs and replayed.seqs[-1] == 2_501)
+        assert replayed.seqs == list(range(2_502))
+
+
+async def test_messages_of_a_room_come_back_with_since_also_for_latest(node: Node, peer: Peer) -> None:
+    async with joined(node) as before:
+        room = await before.subscribe("rooms/#", interval=0)
+        await before.ask("publish", topic="rooms/ops", data=0)
+        await eventually(room.items)
+    for n in range(1, 4):
+        await peer.ask("publish", topic="rooms/ops", data=n)
+    again = await peer.subscribe("rooms/#", since=room.cursor)
+    await eventually(lambda: again.events)
+    assert [item["data"] for item in again.items()] == [1, 2, 3] or again.gaps
+
+
+async def test_nothing_of_a_subscription_comes_after_it_was_given_up(redis_url: str, store: Store) -> None:
+    async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as peer:
+        await store.numbers(range(1_500))
+        found = await peer.subscribe("fleets/#", since="0-0", **BATCH)
+        await eventually(found.frames.__len__)
+        assert (await peer.ask("unsubscribe", subscriptionId=found.id))["action"] == "unsubscribe"
+        ended = len(peer.messages)
+        await store.numbers([1])
+        await peer.ask("ping")
+        assert all(message.get("subscriptionId") != found.id for message in peer.messages[ended:])
+
+
+# Clients' messages
+
+
+async def test_what_is_said_in_a_room_reaches_those_who_listen_and_the_log(
+    node: Node, store: Store, peer: Peer
+) -> None:
+    room = await peer.subscribe("rooms/ops", interval=0, snapshot=False)
+    other = await peer.subscribe("rooms/other", interval=0, snapshot=False)
+    reply = await peer.ask("publish", topic="rooms/ops", data={"text": "hé"})
+    await eventually(room.items)
+    (item,) = room.items()
+    assert (item["id"], item["data"]) == (reply["id"], {"text": "hé"})
+    assert not other.items()
+    history_reply = await peer.ask("history", topic="rooms/#")
+    assert history_reply["data"] == [item]
+    assert await store.redis.smembers(keys.ROOMS) == {b"ops"}
+
+
+async def test_a_draining_node_closes_its_clients_and_takes_no_more(node: Node, store: Store, peer: Peer) -> None:
+    await peer.subscribe("fleets/#")
+    node.drain()
+    await eventually(lambda: peer.closed == 1012)
+    assert not await node.ready()
+    async with joined(node) as late:
+        await eventually(lambda: late.closed == 1012)
