@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleetwire.client import subscribe
+from fleetwire.observer import percentile
 from wire.clock import now_ms
 
 __all__ = ["Board", "raw", "watch"]
@@ -70,8 +71,7 @@ class Board:
 
     def latency(self, share: float) -> int | None:
         """The latency in ms, from the device's clock to here, that this share of the last readings kept."""
-        ordered = sorted(self._latencies)
-        return ordered[int(share * (len(ordered) - 1))] if ordered else None
+        return percentile(self._latencies, share)
 
     def render(self, now: int, rows: int) -> Group:
         """The board as it is now, at most this many vehicles of it."""
