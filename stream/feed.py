@@ -35,7 +35,7 @@ class Feed:
         self,
         redis_url: str,
         publisher: Redis,
-        receive: Callable[[str, bytes], None],
+        receive: Callable[[bytes, bytes], None],
         recover: Callable[[], Awaitable[None]],
         metrics: Metrics,
     ) -> None:
@@ -84,12 +84,13 @@ class Feed:
     async def run(self) -> None:
         """Until cancelled."""
         async with self._redis:
-            while True:
+            while not _cancelled():
                 try:
                     await self._session()
-                except (RedisError, OSError, TimeoutError) as error:
+                except* (RedisError, OSError, TimeoutError) as errors:
                     self._metrics.feed_breaks.inc()
-                    log.warning("the feed from Redis broke: %s; again in %.1f s", error or "silence", BACKOFF_SECONDS)
+                    error = str(errors.exceptions[0]) or "silence"
+                    log.warning("the feed from Redis broke: %s; again in %.1f s", error, BACKOFF_SECONDS)
                 finally:
                     self._set_live(False)
                     self._pubsub = None
@@ -120,14 +121,14 @@ class Feed:
                 raise TimeoutError
             kind = message["type"]
             if kind == "pmessage":
-                receive(message["channel"].decode(), message["data"])
+                receive(message["channel"], message["data"])
             elif kind == "message" and message["channel"] == own:
                 future = marks.get(message["data"])
                 if future is not None and not future.done():
                     future.set_result(None)
 
     async def _probe(self) -> None:
-        while True:
+        while not _cancelled():
             await asyncio.sleep(PROBE_SECONDS)
             try:
                 await self.sync()
@@ -140,3 +141,10 @@ class Feed:
     def _set_live(self, live: bool) -> None:
         self.live = live
         self._metrics.live.set(live)
+
+
+def _cancelled() -> bool:
+    """Whether this task is to end. redis-py sends with `asyncio.wait_for`, which in Python 3.11 swallows a
+    cancellation when the connection breaks at the same moment."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

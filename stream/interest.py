@@ -83,13 +83,12 @@ class Interest:
         for pattern in sorted(unneeded):
             await self._feed.unfollow(pattern)
             self._followed.discard(pattern)
-            if not self._covered(pattern):
-                self._loaded = {(loaded, kind) for loaded, kind in self._loaded if loaded != pattern}
         if unneeded:
+            self._loaded = {(pattern, kind) for pattern, kind in self._loaded if self._covered(pattern)}
             self._hub.table.keep(self.filters())
 
     def _covered(self, pattern: str) -> bool:
-        return ALL_FLEETS in self._followed and pattern.startswith("fleets/")
+        return pattern in self._followed or (ALL_FLEETS in self._followed and pattern.startswith("fleets/"))
 
     def _missing(self, filter: str) -> list[tuple[str, str]]:
         levels = filter.split("/")

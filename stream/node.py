@@ -55,6 +55,7 @@ class Node:
         self._feed = Feed(settings.redis_url, self._redis, self._receive, self._recover, self.metrics)
         self._interest = Interest(self._feed, self.history, self.hub)
         self._replays: asyncio.TaskGroup | None = None
+        self._replayed: set[Member] = set()
         self._outboxes: set[Outbox] = set()
         self.draining = False
 
@@ -126,22 +127,28 @@ class Node:
             member.group.catch_up(member)
         else:
             member.group.retard(member)
-            assert self._replays is not None
-            self._replays.create_task(self._replay(member), name="replay")
+            if member not in self._replayed:  # the outbox may drain for another subscription's sake
+                self._replayed.add(member)
+                assert self._replays is not None
+                self._replays.create_task(self._replay(member), name="replay")
 
     async def _replay(self, member: Member) -> None:
         group = member.group
         try:
-            names = await self.history.topics(group.query.filter)
             first = True
             while group.holds(member) and (member.cursor < group.cursor or first):
-                page = await self.history.page(names, member.cursor, max(group.cursor, self.hub.last))
+                # The names are read after the end is known, so that no topic is new after them.
+                until = max(member.cursor, group.cursor, self.hub.last)
+                names = await self.history.topics(group.query.filter)
+                page = await self.history.page(names, member.cursor, until)
                 if page.lost and first:
                     group.announce_gap(member, member.cursor, page.lost)
                 first = False
                 items = [item for item in page.items if group.query.view.shows(item.body)]
                 for frame in group.frames(items, page.until):
                     await member.outbox.room()
+                    if not group.holds(member):
+                        return
                     member.outbox.put(frame)
                 member.cursor = max(member.cursor, page.until)
         except RedisError as error:
@@ -151,6 +158,8 @@ class Node:
         else:
             if group.holds(member):
                 group.admit(member)
+        finally:
+            self._replayed.discard(member)
 
     def leave(self, member: Member) -> None:
         """Give up a place in a group."""
@@ -192,11 +201,11 @@ class Node:
         except RedisError as error:
             raise CommandError("unavailable", f"Redis is away: {error}") from None
 
-    def _receive(self, channel: str, payload: bytes) -> None:
+    def _receive(self, channel: bytes, payload: bytes) -> None:
         try:
             id, body = split(payload)
-            decoded = decode_message(body) if channel.startswith("rooms/") else decode_reading(body)
-            item = Item(channel, parse_id(id), decoded)
+            decoded = decode_message(body) if channel.startswith(b"rooms/") else decode_reading(body)
+            item = Item(channel.decode(), parse_id(id), decoded)
         except (ValueError, msgspec.DecodeError):
             # Anyone with redis-cli may publish anything.
             self.metrics.malformed.inc()
@@ -210,7 +219,7 @@ class Node:
         The newest id is read before the logs, and these only up to it: what comes later comes by the feed.
         """
         newest = await self.history.last()
-        if self.hub.last and newest >= self.hub.last:
+        if self.hub.groups and newest >= self.hub.last:
             names = [name for filter in self._interest.filters() for name in await self.history.topics(filter)]
             after, more = self.hub.last, bool(names)
             while more:

@@ -188,9 +188,14 @@ def cursor(text: str) -> int:
 
 def span(command: protocol.History) -> tuple[int, int]:
     """The ids that a history command asks for: after the first, up to the second."""
-    after = parse_id(f"{command.from_}-0") - 1 if command.after is None else cursor(command.after)
-    until = parse_id(f"{command.to + 1}-0") - 1 if command.to is not None else LAST
-    return max(0, after), min(until, LAST)
+    after = _before(command.from_) if command.after is None else cursor(command.after)
+    until = _before(command.to + 1) if command.to is not None else LAST
+    return after, until
+
+
+def _before(ms: int) -> int:
+    """The last id before a millisecond."""
+    return max(0, parse_id(f"{ms}-0") - 1) if ms < 10**15 else LAST
 
 
 def next_page(page: Page) -> str | None:

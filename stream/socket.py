@@ -51,7 +51,7 @@ async def _read(websocket: WebSocket, session: Session) -> None:
         if message["type"] == "websocket.disconnect":
             return
         data = message.get("bytes")
-        await session.receive(message["text"] if data is None else data)
+        await session.receive(message["text"].encode() if data is None else data)
 
 
 async def _write(websocket: WebSocket, session: Session, *, text: bool) -> None:

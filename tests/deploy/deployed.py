@@ -48,7 +48,8 @@ def check(service: str, changes: Mapping[str, str], *options: str) -> subprocess
 def listing(language: str, position: int = 0) -> str:
     """One of the listings of mosquitto/README.md in this language, by its position among them."""
     text = (ROOT / "mosquitto" / "README.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[position]
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return found[position]
 
 
 class Broker(NamedTuple):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -182,7 +182,7 @@ async def test_events_are_not_held_back(shared: Deployment) -> None:
     async with shared.http() as http, http.stream("GET", "/v1/events?topic=rooms/sse&interval=0") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         lines = response.aiter_lines()
-        async with asyncio.timeout(10), aclosing(lines):
+        async with asyncio.timeout(10):
             for number in range(3):
                 await say(http, "sse", number)
                 assert await said(lines) == [number]  # while the answer is still being sent

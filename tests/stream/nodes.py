@@ -31,7 +31,7 @@ class Store:
 
     def __init__(self, redis: Redis, retention: Retention | None = None) -> None:
         self.redis = redis
-        self._retention = retention or Retention()
+        self._retention = retention or Retention(entries=100_000)
         self._script = redis.register_script(SCRIPT)
         self._shapes = Shapes()
         self._known: set[tuple[str, str]] = set()
