@@ -134,8 +134,8 @@ def test_in_the_order_of_the_feed_a_change_is_told_and_has_the_reading_s_id(item
             assert [told] == table.matching("#")
 
 
-@given(sets_of_readings(historical=False), sets_of_readings(historical=False))
-def test_a_reading_merged_twice_changes_nothing(items: list[Item], _: list[Item]) -> None:
+@given(sets_of_readings(historical=False))
+def test_a_reading_merged_twice_changes_nothing(items: list[Item]) -> None:
     table = Table()
     for item in items:
         table.apply(item)
