@@ -86,7 +86,7 @@ async def test_a_device_of_ones_own_is_seen_and_its_death_too(servers: Servers) 
         )
         will = aiomqtt.Will("fleets/test/car1/status", STATUS % b"CONNECTIONBROKEN", qos=1, retain=True)
         await eventually_subscribed(node.port)
-        with pytest.raises(aiomqtt.MqttError):  # noqa: PT012 - the loss is seen by whatever comes next
+        with pytest.raises(aiomqtt.MqttError):
             async with aiomqtt.Client(broker.host, broker.port, will=will) as device:
                 await device.publish(will.topic, STATUS % b"ONLINE", qos=1, retain=True)
                 await device.publish("fleets/test/car1/telemetry", '{"values":{"Speed":42}}', qos=1)
