@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from redis.asyncio import Redis
 
 from stream.item import Item
@@ -16,6 +18,8 @@ from wire.reading import decode_message, decode_reading
 from wire.store import parse_state
 
 __all__ = ["History", "Page"]
+
+log = logging.getLogger("fleetwire.stream.history")
 
 T = TypeVar("T")
 
@@ -108,17 +112,16 @@ class History:
             for topic, entries, info in zip(some, results[::2], results[1::2], strict=True):
                 if isinstance(entries, Exception):
                     raise entries
-                found = [Item(topic, parse_id(id), _decode(topic, fields[b"b"])) for id, fields in entries]
-                items += found
-                if len(found) == each:
-                    horizon = min(horizon, found[-1].order)
+                items += _items(topic, entries)
+                if len(entries) == each:
+                    horizon = min(horizon, parse_id(entries[-1][0]))
                 if not isinstance(info, Exception):
                     lost = max(lost, _trimmed_after(info, after))
         items = sorted((item for item in items if item.order <= horizon), key=lambda item: item.order)
         more = horizon < until
         if len(items) > limit:
             items, more = items[:limit], True
-        return Page(items, items[-1].order if more else until, more, lost)
+        return Page(items, items[-1].order if more and len(items) == limit else horizon, more, lost)
 
 
 def _trimmed_after(info: dict[str, Any], after: int) -> int:
@@ -128,6 +131,15 @@ def _trimmed_after(info: dict[str, Any], after: int) -> int:
         return 0
     order = parse_id(first[0])
     return order - 1 if order > after else 0
+
+
+def _items(topic: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Item]:
+    """Entries as items; what somebody else has written there and nobody can read is passed over."""
+    for id, fields in entries:
+        try:
+            yield Item(topic, parse_id(id), _decode(topic, fields[b"b"]))
+        except (KeyError, msgspec.DecodeError):
+            log.warning("an entry that can't be read, in the log of %s: %s", topic, id.decode())
 
 
 def _decode(topic: str, body: bytes) -> Any:
