@@ -15,7 +15,7 @@ def parse_id(id: str | bytes) -> int:
     """The id as one integer that orders as Redis orders ids. Raises ValueError when it is not an id."""
     text = id if isinstance(id, str) else id.decode("latin-1")
     ms, _, n = text.partition("-")
-    if not (ms.isdecimal() and n.isdecimal() and len(ms) <= 15 and len(n) <= 9 and text.isascii()):
+    if not (ms.isdecimal() and n.isdecimal() and len(ms) <= 15 and len(n) <= 10 and text.isascii()):
         raise ValueError(f"not an id: {id!r:.64}")
     return int(ms) << _SEQUENCE_BITS | int(n)
 
