@@ -51,7 +51,7 @@ def test_an_id_is_read_from_bytes_too(pair: tuple[int, int]) -> None:
         "1-2\n",
         "\u0661-\u0662",
         "1" * 16 + "-0",
-        "0-" + "1" * 10,
+        "0-" + "1" * 11,
     ],
 )
 def test_what_is_no_id_is_refused(text: str) -> None:
