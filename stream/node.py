@@ -116,6 +116,8 @@ class Node:
             member.cursor = since
             self.catch_up(member)
         elif snapshot or since is not None:
+            if since is not None and since < self.hub.last and "rooms/*" in keys.patterns(group.query.filter):
+                group.announce_gap(member, since, self.hub.last)  # the table has no messages of rooms
             group.snapshot(member, since or 0)
         else:
             group.admit(member)

@@ -15,7 +15,7 @@ from stream.hub import Member, Query
 from stream.item import Item, View
 from stream.node import Node
 from stream.outbox import Frame, Outbox
-from wire import protocol, topics
+from wire import keys, protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError, TopicError
 from wire.ids import LAST, format_id, parse_id
@@ -101,7 +101,9 @@ class Session:
                 "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
             )
         view = View(self._format, command.signals, command.meta)
-        query = Query(topic, command.strategy, command.interval, view)
+        # What is said in rooms is never conflated, so it comes back from the log, not from the table.
+        strategy = "batch" if keys.patterns(topic) == ("rooms/*",) else command.strategy
+        query = Query(topic, strategy, command.interval, view)
         try:
             await self._node.follow(topic)
         except BaseException:

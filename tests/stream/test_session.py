@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from stream.auth import sign
 from stream.node import Node
 from tests.programs import eventually
-from tests.stream.nodes import TOPIC, Event, Peer, Store, joined, running
+from tests.stream.nodes import TOPIC, Event, Peer, Store, counted, joined, running
 from wire.errors import CommandError, TopicError
 from wire.ids import parse_id
 from wire.protocol import ERRORS, Format
@@ -397,11 +397,13 @@ async def test_a_client_that_reads_no_replies_is_asked_to_wait(node: Node) -> No
         big = {"action": "publish", "requestId": "1", "topic": "rooms/ops", "data": "x" * 60_000}
         for _ in range(8):
             await peer.send(big)
-        history = [
-            asyncio.ensure_future(peer.send({"action": "history", "requestId": f"h{n}", "topic": "#"}))
-            for n in range(3)
-        ]
-        await eventually(history[0].done)
-        assert not history[2].done()
+
+        async def ask() -> None:
+            for n in range(3):
+                await peer.send({"action": "history", "requestId": f"h{n}", "topic": "#"})
+
+        asking = asyncio.ensure_future(ask())
+        await eventually(lambda: counted(node, "commands_total", action="history") >= 1)
+        assert not asking.done()
         peer.reading.set()
-        await asyncio.gather(*history)
+        await asking
