@@ -21,13 +21,13 @@ from ingest.settings import Settings
 
 __all__ = ["create_app"]
 
-REDIS_TIMEOUT_SECONDS = 5
-
 
 def create_app(settings: Settings) -> Starlette:
     """The bridge. `/healthz`: it runs; `/readyz`: broker and Redis are connected; `/metrics`."""
     metrics = Metrics()
-    redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0))
+    # The store bounds each call itself: with a socket timeout redis-py waits with `asyncio.wait_for`, which in Python
+    # 3.11 may swallow a cancellation.
+    redis = Redis.from_url(settings.redis_url, socket_timeout=None, retry=Retry(NoBackoff(), 0))
     pipeline = Pipeline(settings, redis, metrics)
 
     @asynccontextmanager

@@ -27,6 +27,7 @@ log = logging.getLogger("fleetwire.ingest.store")
 DEAD_LETTERS = 10_000
 DEAD_LETTER_BYTES = 4_096
 REGISTER_AGAIN_SECONDS = 60
+ANSWER_SECONDS = 5
 
 
 class DeadLetter(NamedTuple):
@@ -59,8 +60,9 @@ class Store:
     async def ping(self) -> bool:
         """Whether Redis answers."""
         try:
-            await self._redis.ping()
-        except RedisError:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._redis.ping()
+        except (RedisError, TimeoutError):
             self._connected.set(0)
             return False
         self._connected.set(1)
@@ -71,17 +73,18 @@ class Store:
         await self.patiently(lambda: self._write(batch))
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """What the call gives. Tried for ever, with backoff, while it raises RedisError."""
+        """What the call gives. Tried for ever, with backoff, while it raises RedisError or takes too long."""
         backoff = Backoff()
         while True:
             try:
-                found = await call()
-            except RedisError as error:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    found = await call()
+            except (RedisError, TimeoutError) as error:
                 delay = backoff.next()
                 self._connected.set(0)
                 self._metrics.disconnects.labels("redis").inc()
                 self._registered.clear()  # Redis may come back empty
-                log.warning("no answer from Redis: %s; again in %.1f s", error, delay)
+                log.warning("no answer from Redis: %s; again in %.1f s", error or "silence", delay)
                 await asyncio.sleep(delay)
             else:
                 self._connected.set(1)

@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from stream.cancel import cancelled
 from stream.metrics import Metrics
 
 __all__ = ["Feed"]
@@ -77,6 +78,8 @@ class Feed:
         try:
             async with asyncio.timeout(SILENCE_SECONDS):
                 await self._publisher.publish(self._mark, token)
+                if cancelled():
+                    raise asyncio.CancelledError
                 await future
         finally:
             self._marks.pop(token, None)
@@ -84,7 +87,7 @@ class Feed:
     async def run(self) -> None:
         """Until cancelled."""
         async with self._redis:
-            while not _cancelled():
+            while not cancelled():
                 try:
                     await self._session()
                 except* (RedisError, OSError, TimeoutError) as errors:
@@ -114,7 +117,7 @@ class Feed:
 
     async def _read(self, pubsub: PubSub) -> None:
         own, marks, receive = self._mark.encode(), self._marks, self._receive
-        while True:
+        while not cancelled():
             # The probe's own messages come each second: a longer silence is a broken feed.
             message = await pubsub.get_message(timeout=SILENCE_SECONDS)
             if message is None:
@@ -128,7 +131,7 @@ class Feed:
                     future.set_result(None)
 
     async def _probe(self) -> None:
-        while not _cancelled():
+        while not cancelled():
             await asyncio.sleep(PROBE_SECONDS)
             try:
                 await self.sync()
@@ -141,10 +144,3 @@ class Feed:
     def _set_live(self, live: bool) -> None:
         self.live = live
         self._metrics.live.set(live)
-
-
-def _cancelled() -> bool:
-    """Whether this task is to end. redis-py sends with `asyncio.wait_for`, which in Python 3.11 swallows a
-    cancellation when the connection breaks at the same moment."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

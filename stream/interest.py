@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+from stream.cancel import cancelled
 from stream.feed import Feed
 from stream.history import History
 from stream.hub import Hub
@@ -57,7 +58,7 @@ class Interest:
 
     async def run(self) -> None:
         """Forget what was not needed for a while. Until cancelled."""
-        while True:
+        while not cancelled():
             before = self._unneeded()
             await asyncio.sleep(LINGER_SECONDS)
             if before & self._unneeded():

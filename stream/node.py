@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stream.auth import Authority
+from stream.cancel import cancelled
 from stream.feed import Feed
 from stream.history import History, Page
 from stream.hub import Group, Hub, Member, Query
@@ -138,7 +139,7 @@ class Node:
         group = member.group
         try:
             first = True
-            while group.holds(member) and (member.cursor < group.cursor or first):
+            while group.holds(member) and not cancelled() and (member.cursor < group.cursor or first):
                 # The names are read after the end is known, so that no topic is new after them.
                 until = max(member.cursor, group.cursor, self.hub.last)
                 names = await self.history.topics(group.query.filter)
