@@ -58,15 +58,20 @@ class Feed:
         """Subscribe to a pattern, now and after each reconnect. What is published after the next `sync` comes."""
         self._patterns[pattern] = None
         self._metrics.patterns.set(len(self._patterns))
-        if self._pubsub is not None:
-            await self._pubsub.psubscribe(pattern)
+        await self._send("PSUBSCRIBE", pattern)
 
     async def unfollow(self, pattern: str) -> None:
         """Unsubscribe from a pattern."""
         self._patterns.pop(pattern, None)
         self._metrics.patterns.set(len(self._patterns))
-        if self._pubsub is not None:
-            await self._pubsub.punsubscribe(pattern)
+        await self._send("PUNSUBSCRIBE", pattern)
+
+    async def _send(self, command: str, pattern: str) -> None:
+        # Not by `PubSub.psubscribe`: when it can't write it connects anew, under the feet of the reader, who would
+        # then go on without having recovered what came in between.
+        connection = self._pubsub.connection if self._pubsub is not None else None
+        if connection is not None and connection.is_connected:
+            await connection.send_command(command, pattern)
 
     async def sync(self) -> None:
         """Wait until everything that was published before this call has been received.

@@ -196,7 +196,7 @@ class Group:
     def announce_gap(self, member: Member, after: int, until: int) -> None:
         """Tell a member that some of what was stored after one id, up to another, is gone for it."""
         gap = Gap(subscription_id=self.id, ts=now_ms(), from_=format_id(after), to=format_id(until))
-        member.outbox.put(Frame(encode(gap, self.query.view.format), format_id(until)))
+        member.outbox.put(Frame(encode(gap, self.query.view.format)))
         self._hub.metrics.gaps.inc()
 
     def frames(self, items: list[Item], until: int, *, conflated: int = 0, snapshot: bool = False) -> Iterator[Frame]:

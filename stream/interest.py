@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
+
+from redis.exceptions import RedisError
 
 from stream.cancel import cancelled
 from stream.feed import Feed
@@ -62,8 +65,9 @@ class Interest:
             before = self._unneeded()
             await asyncio.sleep(LINGER_SECONDS)
             if before & self._unneeded():
-                async with self._lock:
-                    await self._adjust()
+                with suppress(RedisError):  # the feed is about to break, and is made again with what is followed then
+                    async with self._lock:
+                        await self._adjust()
 
     def _needed(self) -> set[str]:
         held = {pattern for pattern, count in self._held.items() if count > 0}

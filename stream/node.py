@@ -159,7 +159,7 @@ class Node:
             log.warning("a replay failed: %s", error)
             member.outbox.close(1012)
         else:
-            if group.holds(member):
+            if group.holds(member) and not cancelled():
                 group.admit(member)
         finally:
             self._replayed.discard(member)
@@ -200,6 +200,8 @@ class Node:
     async def page(self, filter: str, after: int, until: int, limit: int) -> Page:
         """Stored items of what a filter matches. Raises CommandError, reason `unavailable`."""
         try:
+            # What is stored meanwhile could be in one log and not yet in another: it belongs to the next page.
+            until = min(until, await self.history.last())
             return await self.history.page(await self.history.topics(filter), after, until, limit)
         except RedisError as error:
             raise CommandError("unavailable", f"Redis is away: {error}") from None

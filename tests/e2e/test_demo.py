@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.e2e.system import get
@@ -14,13 +17,25 @@ from tests.programs import eventually, fleetwire, free_port
 
 def test_a_timed_demo_loses_nothing_and_says_so_in_one_json_object() -> None:
     options = ("--vehicles", "50", "--hz", "2", "--seconds", "4", "--nodes", "2", "--json")
-    with fleetwire("demo", "--port", str(free_port()), *options) as program:
+    with fleetwire("demo", "--port", str(free_pair()), *options) as program:
         assert program.wait(60) == 0, program.output
         summary = json.loads(program.output)
     assert summary["published"] == summary["stored"] == 400
     assert summary["delivered"] == 2 * summary["published"]
     assert summary["lost"] == summary["duplicates"] == 0
     assert 0 <= summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
+
+
+def free_pair() -> int:
+    """A port that is free, and the next one too; below those that the system gives to connections."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with (
+            suppress(OSError),
+            socket.create_server(("127.0.0.1", port)),
+            socket.create_server(("127.0.0.1", port + 1)),
+        ):
+            return port
+    raise AssertionError("no two free ports in a row")
 
 
 async def test_ctrl_c_ends_the_demo_with_a_summary_and_no_process_is_left() -> None:

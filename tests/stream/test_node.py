@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream import feed, history, interest
 from stream.node import Node
@@ -323,6 +324,29 @@ async def test_a_snapshot_is_whole_also_after_a_pattern_was_given_up(
         found = await second.subscribe("fleets/a/#")
         await eventually(lambda: found.frames)
         assert {topic: item["ts"] for topic, item in found.states.items()} == dict(zip(topics, (2, 1), strict=True))
+
+
+async def test_a_connection_that_breaks_while_a_pattern_is_given_up_ends_nothing(
+    node: Node, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with joined(node) as first:
+        await first.subscribe("fleets/a/#")
+        assert node._feed._pubsub is not None
+        connection, tried = node._feed._pubsub.connection, asyncio.Event()
+
+    async def broken(*args: Any, **kwargs: Any) -> None:
+        tried.set()
+        raise RedisConnectionError("Broken pipe")
+
+    monkeypatch.setattr(connection, "send_command", broken)
+    await tried.wait()
+    async with joined(node) as second:
+        assert (await second.ask("subscribe", topic="fleets/#"))["error"]["reason"] == "unavailable"
+    monkeypatch.delattr(connection, "send_command")
+    async with joined(node) as second:
+        batch = await second.subscribe("fleets/#", **BATCH)
+        await store.numbers([1])
+        await has(batch, [1])
 
 
 async def test_garbage_on_a_channel_is_counted_and_harms_nothing(node: Node, store: Store, peer: Peer) -> None:
