@@ -35,7 +35,7 @@ class Decoder:
         self._layout = settings.topics
         self._metrics = metrics
         self._shapes = Shapes()
-        self._topics: dict[str, str] = {}  # broker's name -> our topic; "" for what isn't stored
+        self._topics: dict[str, str] = {}  # broker's name -> our topic
 
     def decode(self, messages: Sequence[Message], received: int) -> Batch:
         """The batch that these messages make. `received`: the arrival, epoch ms."""
@@ -98,10 +98,9 @@ class Pipeline:
                 delay = backoff.next()
                 log.warning("no broker at %s: %s; again in %.1f s", self._settings.address, error, delay)
                 self._metrics.disconnects.labels("mqtt").inc()
-                self._mark(connected=False)
-                await asyncio.sleep(delay)
             finally:
                 self._mark(connected=False)
+            await asyncio.sleep(delay)
 
     async def _flow(self, source: Source) -> None:
         if self._settings.topics is None:

@@ -34,7 +34,8 @@ async def retained_statuses(settings: Settings) -> list[Message]:
         messages = client.messages
         while True:
             try:
-                message = await asyncio.wait_for(anext(messages), QUIET_SECONDS)
+                async with asyncio.timeout(QUIET_SECONDS):
+                    message = await anext(messages)
             except TimeoutError:
                 return found
             if message.retain:  # the others are live, and come through the shared subscription

@@ -30,13 +30,13 @@ PAGE_ITEMS = 1_000
 class Page(NamedTuple):
     """Items in the order of their ids, up to and including `until`; `more` if the log goes on after it.
 
-    `lost`: entries after the asked-for id were trimmed before this one; 0 when nothing was.
+    `lost`: topics whose entries after the asked-for id were trimmed, or may have been, with the last such id.
     """
 
     items: list[Item]
     until: int
     more: bool
-    lost: int = 0
+    lost: dict[str, int]
 
 
 class History:
@@ -102,7 +102,8 @@ class History:
         each = max(10, limit // max(1, len(names)))
         first, last = f"({format_id(after)}", format_id(until)
         items: list[Item] = []
-        horizon, lost = until, 0
+        horizon = until
+        lost: dict[str, int] = {}
         for some in _chunks(names, PIPELINE_COMMANDS):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for topic in some:
@@ -115,8 +116,8 @@ class History:
                 items += _items(topic, entries)
                 if len(entries) == each:
                     horizon = min(horizon, parse_id(entries[-1][0]))
-                if not isinstance(info, Exception):
-                    lost = max(lost, _trimmed_after(info, after))
+                if not isinstance(info, Exception) and (trimmed := _trimmed_after(info, after)):
+                    lost[topic] = trimmed
         items = sorted((item for item in items if item.order <= horizon), key=lambda item: item.order)
         more = horizon < until
         if len(items) > limit:
@@ -125,7 +126,7 @@ class History:
 
 
 def _trimmed_after(info: dict[str, Any], after: int) -> int:
-    """The id before which entries after `after` are, or may be, gone from a log; 0 when none are."""
+    """The id up to which entries after `after` are, or may be, gone from a log; 0 when none are."""
     first = info["first-entry"]
     if first is None or info["entries-added"] == info["length"]:
         return 0

@@ -1,8 +1,8 @@
-"""What the HTTP doors share: a client's grants, and errors as answers."""
+"""What the doors share: their node, a client's grants, and errors as answers."""
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from stream.auth import Grants
@@ -13,16 +13,16 @@ from wire.errors import CommandError, FleetwireError, TopicError
 __all__ = ["error_response", "grants", "json_response", "node"]
 
 
-def node(request: Request) -> Node:
-    """The node that serves the request."""
-    found: Node = request.app.state.node
+def node(connection: HTTPConnection) -> Node:
+    """The node that serves a request or WebSocket."""
+    found: Node = connection.app.state.node
     return found
 
 
-def grants(request: Request) -> Grants:
-    """What the request's bearer token grants. Raises CommandError, reason `invalid_token`."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    authority = node(request).authority
+def grants(connection: HTTPConnection) -> Grants:
+    """What the bearer token of a request or WebSocket grants. Raises CommandError, reason `invalid_token`."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    authority = node(connection).authority
     return authority.grants(token) if scheme.lower() == "bearer" else authority.default
 
 

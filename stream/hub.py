@@ -73,6 +73,11 @@ class Group:
         self._timer: asyncio.Handle | None = None
 
     @property
+    def empty(self) -> bool:
+        """Whether nobody is left."""
+        return not (self._live or self._fresh or self._behind)
+
+    @property
     def members(self) -> list[Member]:
         """All of them."""
         return [*self._live, *self._fresh, *self._behind]
@@ -266,7 +271,7 @@ class Hub:
         """Take a member out of its group, and the group away when it was the last."""
         group = member.group
         group.dismiss(member)
-        if not group.members and self._groups.get(group.query) is group:
+        if group.empty and self._groups.get(group.query) is group:
             group.stop()
             del self._groups[group.query]
             self._filters.remove(group.query.filter, group)

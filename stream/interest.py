@@ -107,13 +107,13 @@ class Interest:
         ]
 
     async def _load(self, missing: list[tuple[str, str]]) -> None:
-        for pattern, kind in missing:
-            self._hub.refresh(await self._states(pattern, kind))
-        # What was loaded may be ahead of the feed: let it come after. Then it has brought, or the logs hold, all
-        # that was stored up to the id that was the newest before.
+        states = [item for pattern, kind in missing for item in await self._states(pattern, kind)]
+        # The states may be ahead of the feed: let it come after, before anyone sees them. Then it has brought, or
+        # the logs hold, all that was stored up to the id that was the newest before.
         newest = await self._history.last()
         await self._feed.sync()
         self._hub.last = max(self._hub.last, newest)
+        self._hub.refresh(states)
         self._loaded.update(missing)
 
     async def _states(self, pattern: str, kind: str) -> list[Item]:

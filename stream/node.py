@@ -29,7 +29,7 @@ from wire.errors import CommandError
 from wire.ids import parse_id
 from wire.reading import Message, decode_message, decode_reading, encode, split
 from wire.store import SCRIPT, Entry, arguments
-from wire.topics import Room, parse
+from wire.topics import Room, matches, parse
 
 __all__ = ["Node"]
 
@@ -145,7 +145,7 @@ class Node:
                 names = await self.history.topics(group.query.filter)
                 page = await self.history.page(names, member.cursor, until)
                 if page.lost and first:
-                    group.announce_gap(member, member.cursor, page.lost)
+                    group.announce_gap(member, member.cursor, max(page.lost.values()))
                 first = False
                 items = [item for item in page.items if group.query.view.shows(item.body)]
                 for frame in group.frames(items, page.until):
@@ -226,20 +226,22 @@ class Node:
         newest = await self.history.last()
         if self.hub.groups and newest >= self.hub.last:
             names = [name for filter in self._interest.filters() for name in await self.history.topics(filter)]
-            after, more = self.hub.last, bool(names)
+            start = after = self.hub.last
+            more = bool(names)
             while more:
                 page = await self.history.page(names, after, newest)
-                if page.lost:
-                    self._announce_gap(after, page.lost)
+                if after == start:  # what a later page finds trimmed is known from the first
+                    self._announce_gaps(after, page.lost)
                 for item in page.items:
                     self.hub.deliver(item)
                 after, more = page.until, page.more
         self.hub.advance(newest)
         await self._interest.recover()
 
-    def _announce_gap(self, after: int, until: int) -> None:
+    def _announce_gaps(self, after: int, lost: dict[str, int]) -> None:
         for group in self.hub.groups:
-            if group.query.strategy == "batch":
+            until = max((id for topic, id in lost.items() if matches(group.query.filter, topic)), default=0)
+            if until and group.query.strategy == "batch":
                 for member in group.members:
                     group.announce_gap(member, after, until)
 

@@ -207,4 +207,4 @@ def next_page(page: Page) -> str | None:
 
 def trimmed(page: Page) -> str | None:
     """The cursor up to which the log no longer has everything that was asked for, if so."""
-    return format_id(page.lost) if page.lost else None
+    return format_id(max(page.lost.values())) if page.lost else None

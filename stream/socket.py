@@ -7,8 +7,7 @@ import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stream.auth import Grants
-from stream.node import Node
+from stream.http import grants, node
 from stream.session import Session
 from wire.errors import CommandError
 from wire.protocol import CLOSE_CODES, SUBPROTOCOLS
@@ -18,16 +17,15 @@ __all__ = ["stream"]
 
 async def stream(websocket: WebSocket) -> None:
     """Serve one client until either side ends it."""
-    node: Node = websocket.app.state.node
     subprotocol = next((name for name in websocket.scope["subprotocols"] if name in SUBPROTOCOLS), None)
     await websocket.accept(subprotocol)
     try:
-        grants = _grants(node, websocket)
+        granted = grants(websocket)
     except CommandError:
         await websocket.close(4001, CLOSE_CODES[4001].reason)
         return
-    session = Session(node, SUBPROTOCOLS[subprotocol or "fleetwire.v1.json"], grants)
-    with node.metrics.clients.labels("websocket").track_inprogress():
+    session = Session(node(websocket), SUBPROTOCOLS[subprotocol or "fleetwire.v1.json"], granted)
+    with node(websocket).metrics.clients.labels("websocket").track_inprogress():
         reader = asyncio.create_task(_read(websocket, session))
         writer = asyncio.create_task(_write(websocket, session, text=subprotocol != "fleetwire.v1.msgpack"))
         try:
@@ -40,11 +38,6 @@ async def stream(websocket: WebSocket) -> None:
                     await task
 
 
-def _grants(node: Node, websocket: WebSocket) -> Grants:
-    scheme, _, token = websocket.headers.get("authorization", "").partition(" ")
-    return node.authority.grants(token) if scheme.lower() == "bearer" else node.authority.default
-
-
 async def _read(websocket: WebSocket, session: Session) -> None:
     while True:
         message = await websocket.receive()
@@ -55,7 +48,7 @@ async def _read(websocket: WebSocket, session: Session) -> None:
 
 
 async def _write(websocket: WebSocket, session: Session, *, text: bool) -> None:
-    seconds = websocket.app.state.node.settings.drain_s
+    seconds = node(websocket).settings.drain_s
     try:
         while (frame := await session.outbox.get()) is not None:
             async with asyncio.timeout(seconds):

@@ -74,6 +74,15 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
             yield Servers(mqtt.url, mqtt.url, store.url)
 
 
+@pytest.fixture(scope="session")
+def traces() -> Path:
+    """The recorded tracks, which lie beside the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "traces"
+    if not folder.is_dir():
+        pytest.skip("the recorded tracks (../shared/traces) are not here")
+    return folder
+
+
 def emptied(url: str) -> str:
     with closing(redis.Redis.from_url(url)) as client:
         client.flushall()

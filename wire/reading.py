@@ -18,7 +18,6 @@ __all__ = [
     "decode_message",
     "decode_reading",
     "encode",
-    "join",
     "split",
 ]
 
@@ -57,13 +56,8 @@ decode_reading = msgspec.msgpack.Decoder(Reading).decode
 decode_message = msgspec.msgpack.Decoder(Message).decode
 
 
-def join(id: str, body: bytes) -> bytes:
-    """A channel payload, as the store writes it: `<id> <body>`."""
-    return b"%s %s" % (id.encode("ascii"), body)
-
-
 def split(payload: bytes) -> tuple[str, bytes]:
-    """Id and body of a channel payload. Raises ValueError when there is no id."""
+    """Id and body of a channel payload, `<id> <body>`. Raises ValueError when there is no id."""
     id, separator, body = payload.partition(b" ")
     if not separator:
         raise ValueError("a channel payload starts with an id and a space")

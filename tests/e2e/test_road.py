@@ -17,7 +17,6 @@ from tests.e2e.system import get, system
 from tests.programs import eventually, fleetwire
 from wire.urls import parse_mqtt
 
-TRACES = Path(__file__).parents[3] / "shared" / "traces"
 STATUS = b'{"values":{"connectionState":"%s"}}'
 
 
@@ -58,11 +57,12 @@ def stored(port: int) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("fleetwire_ingest_stored_total"))
 
 
-async def test_recorded_tracks_are_replayed_and_nothing_is_lost(servers: Servers, tmp_path: Path) -> None:
-    if not TRACES.is_dir():
-        pytest.skip("the folder with recorded tracks is not here: ../shared/traces")
+async def test_recorded_tracks_are_replayed_and_nothing_is_lost(
+    servers: Servers, traces: Path, tmp_path: Path
+) -> None:
     kinds = {".gpx": "--gpx", ".json": "--route", ".jsonl": "--trace"}
-    tracks = [(kinds[path.suffix], str(path)) for path in sorted(TRACES.iterdir()) if path.suffix in kinds]
+    paths = sorted(traces.iterdir())  # noqa: ASYNC240 - nothing else runs yet
+    tracks = [(kinds[path.suffix], str(path)) for path in paths if path.suffix in kinds]
     assert len(tracks) == 5
     truth = tmp_path / "truth.json"
     with system(servers, options=("--log-entries", "10000")) as running:

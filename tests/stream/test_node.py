@@ -326,6 +326,25 @@ async def test_a_snapshot_is_whole_also_after_a_pattern_was_given_up(
         assert {topic: item["ts"] for topic, item in found.states.items()} == dict(zip(topics, (2, 1), strict=True))
 
 
+async def test_a_gap_is_told_only_to_those_who_lost_something_and_once(store: Store, node: Node, peer: Peer) -> None:
+    small = Store(store.redis, Retention(10, 3_600_000))
+    await small.numbers([0], "fleets/busy/v1/telemetry")
+    await small.numbers([0], "fleets/quiet/v1/telemetry")
+    busy = await peer.subscribe("fleets/busy/#", **BATCH)
+    quiet = await peer.subscribe("fleets/quiet/#", **BATCH)
+    await break_feed(store)
+    for start in range(0, 5_000, 500):  # several pages are read to recover
+        await small.numbers(range(start, start + 500), "fleets/busy/v1/telemetry")
+        await small.numbers([start], "fleets/quiet/v1/telemetry")
+        await store.numbers(range(start, start + 500), f"fleets/busy/v{start}/telemetry")
+    await has(quiet, range(0, 5_000, 500))
+    assert not quiet.gaps
+    await eventually(lambda: len(busy.gaps) == 1)
+    await store.numbers([5_000], "fleets/busy/v2/telemetry")
+    await eventually(lambda: busy.seqs and busy.seqs[-1] == 5_000)
+    assert len(busy.gaps) == 1
+
+
 async def test_a_connection_that_breaks_while_a_pattern_is_given_up_ends_nothing(
     node: Node, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
