@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from stream.cancel import cancelled
 from stream.feed import Feed
 from stream.history import History
 from stream.hub import Hub
@@ -61,7 +60,7 @@ class Interest:
 
     async def run(self) -> None:
         """Forget what was not needed for a while. Until cancelled."""
-        while not cancelled():
+        while True:
             before = self._unneeded()
             await asyncio.sleep(LINGER_SECONDS)
             if before & self._unneeded():

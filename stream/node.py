@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -13,7 +15,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stream.auth import Authority
-from stream.cancel import cancelled
 from stream.feed import Feed
 from stream.history import History, Page
 from stream.hub import Group, Hub, Member, Query
@@ -35,7 +36,8 @@ __all__ = ["Node"]
 
 log = logging.getLogger("fleetwire.stream")
 
-REDIS_TIMEOUT_SECONDS = 5
+REDIS_TIMEOUT_SECONDS = 10
+RECOVER_SECONDS = 60
 MAX_MESSAGE_BYTES = 65_536
 MAX_DEPTH = 32
 
@@ -49,11 +51,14 @@ class Node:
         self.authority = Authority(settings.jwt_key)
         self.hub = Hub(Table(), self.metrics)
         self._redis = Redis.from_url(
-            settings.redis_url, socket_timeout=REDIS_TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 1)
+            settings.redis_url,
+            socket_timeout=None,  # `_answering` bounds each use; see the feed for why
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),
         )
         self._store = self._redis.register_script(SCRIPT)
         self.history = History(self._redis)
-        self._feed = Feed(settings.redis_url, self._redis, self._receive, self._recover, self.metrics)
+        self._feed = Feed(settings.redis_url, self._receive, self._recover, self.metrics)
         self._interest = Interest(self._feed, self.history, self.hub)
         self._replays: asyncio.TaskGroup | None = None
         self._replayed: set[Member] = set()
@@ -71,8 +76,9 @@ class Node:
         if self.draining or not self._feed.live:
             return False
         try:
-            await self._redis.ping()
-        except RedisError:
+            async with _answering():
+                await self._redis.ping()
+        except CommandError:
             return False
         return True
 
@@ -97,10 +103,8 @@ class Node:
 
         Raises CommandError, reason `unavailable`, when Redis is away.
         """
-        try:
+        async with _answering():
             await self._interest.hold(filter)
-        except (RedisError, TimeoutError) as error:
-            raise CommandError("unavailable", f"Redis is away: {error or 'silence'}") from None
 
     def unfollow(self, filter: str) -> None:
         """Take back one `follow`."""
@@ -139,11 +143,12 @@ class Node:
         group = member.group
         try:
             first = True
-            while group.holds(member) and not cancelled() and (member.cursor < group.cursor or first):
+            while group.holds(member) and (member.cursor < group.cursor or first):
                 # The names are read after the end is known, so that no topic is new after them.
                 until = max(member.cursor, group.cursor, self.hub.last)
-                names = await self.history.topics(group.query.filter)
-                page = await self.history.page(names, member.cursor, until)
+                async with _answering():
+                    names = await self.history.topics(group.query.filter)
+                    page = await self.history.page(names, member.cursor, until)
                 if page.lost and first:
                     group.announce_gap(member, member.cursor, max(page.lost.values()))
                 first = False
@@ -154,12 +159,12 @@ class Node:
                         return
                     member.outbox.put(frame)
                 member.cursor = max(member.cursor, page.until)
-        except RedisError as error:
+        except CommandError as error:
             # The client comes back with its cursor, here or elsewhere.
             log.warning("a replay failed: %s", error)
             member.outbox.close(1012)
         else:
-            if group.holds(member) and not cancelled():
+            if group.holds(member):
                 group.admit(member)
         finally:
             self._replayed.discard(member)
@@ -181,30 +186,24 @@ class Node:
         if len(body) > MAX_MESSAGE_BYTES:
             raise CommandError("too_big", f"{len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken")
         names, args = arguments([Entry(topic, body, 0)], self.settings.retention)
-        try:
+        async with _answering():
             await self._redis.sadd(keys.ROOMS, topic.partition("/")[2])
             id, *refused = await self._store(keys=names, args=args)
-        except RedisError as error:
-            raise CommandError("unavailable", f"Redis is away: {error}") from None
         if refused:
             raise CommandError("unavailable", f"Redis refused it: {refused[1].decode()}")
         return str(id.decode())
 
     async def states(self, filter: str) -> list[Item]:
         """The current state of what a filter matches. Raises CommandError, reason `unavailable`."""
-        try:
+        async with _answering():
             return await self.history.merged_states(filter)
-        except RedisError as error:
-            raise CommandError("unavailable", f"Redis is away: {error}") from None
 
     async def page(self, filter: str, after: int, until: int, limit: int) -> Page:
         """Stored items of what a filter matches. Raises CommandError, reason `unavailable`."""
-        try:
+        async with _answering():
             # What is stored meanwhile could be in one log and not yet in another: it belongs to the next page.
             until = min(until, await self.history.last())
             return await self.history.page(await self.history.topics(filter), after, until, limit)
-        except RedisError as error:
-            raise CommandError("unavailable", f"Redis is away: {error}") from None
 
     def _receive(self, channel: bytes, payload: bytes) -> None:
         try:
@@ -223,6 +222,11 @@ class Node:
 
         The newest id is read before the logs, and these only up to it: what comes later comes by the feed.
         """
+        async with asyncio.timeout(RECOVER_SECONDS):
+            await self._deliver_missed()
+            await self._interest.recover()
+
+    async def _deliver_missed(self) -> None:
         newest = await self.history.last()
         if self.hub.groups and newest >= self.hub.last:
             names = [name for filter in self._interest.filters() for name in await self.history.topics(filter)]
@@ -236,7 +240,6 @@ class Node:
                     self.hub.deliver(item)
                 after, more = page.until, page.more
         self.hub.advance(newest)
-        await self._interest.recover()
 
     def _announce_gaps(self, after: int, lost: dict[str, int]) -> None:
         for group in self.hub.groups:
@@ -244,6 +247,19 @@ class Node:
             if until and group.query.strategy == "batch":
                 for member in group.members:
                     group.announce_gap(member, after, until)
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    """What is done inside needs answers from Redis, within some seconds.
+
+    Raises CommandError, reason `unavailable`, when they do not come.
+    """
+    try:
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+            yield
+    except (RedisError, TimeoutError) as error:
+        raise CommandError("unavailable", f"Redis is away: {error or 'silence'}") from None
 
 
 def _check_data(data: Any, depth: int = 0) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOCK", "DEAD", "FLEETS", "ROOMS", "fleet", "log", "patterns", "state"]
+__all__ = ["CLOCK", "DEAD", "FLEETS", "NODES", "ROOMS", "fleet", "log", "patterns", "state"]
 
 CLOCK = "fw:clock"  # string: the last id given out
 FLEETS = "fw:fleets"  # set: the names of all fleets
 ROOMS = "fw:rooms"  # set: the names of all rooms
+NODES = "fw:nodes"  # channel that every node listens to, so that its connection is one for pub/sub; nobody talks
 DEAD = "fw:dead"  # stream, capped: dead letters
 
 
