@@ -1,4 +1,4 @@
-"""The command line: `fleetwire demo | ingest | stream | simulate | watch | verify | token`."""
+"""The command line: `fleetwire demo | ingest | stream | simulate | watch | command | verify | token`."""
 
 from __future__ import annotations
 
@@ -104,16 +104,26 @@ def ingest(
     layout: Annotated[
         str | None,
         typer.Option(
-            envvar="FLEETWIRE_LAYOUT", help="The broker's own topics, like vehicles/{vehicle}/{fleet}/data."
+            envvar="FLEETWIRE_LAYOUT",
+            help="The broker's own topics and their formats, TEMPLATE[=FORMAT], separated by spaces, like"
+            " vehicles/{vehicle}/{fleet}/data=msgpack. Formats: json, msgpack, thingsboard, thingsboard-gateway, senml,"
+            " senml-cbor, owntracks, sparkplug.",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(envvar="FLEETWIRE_BATCH", help="Most messages in one batch.")] = 500,
+    batch: Annotated[int, typer.Option(envvar="FLEETWIRE_BATCH", help="Most messages in one batch.")] = 1_000,
     linger_ms: Annotated[
         int, typer.Option(envvar="FLEETWIRE_LINGER_MS", help="How long a batch may fill, in ms.")
     ] = 5,
     inbox: Annotated[
         int, typer.Option(envvar="FLEETWIRE_INBOX", help="Most messages that wait, unacknowledged ones included.")
     ] = 10_000,
+    max_ahead_s: Annotated[
+        int,
+        typer.Option(
+            envvar="FLEETWIRE_MAX_AHEAD_S",
+            help="How far in the future a device's clock may be, in s; beyond it the arrival counts.",
+        ),
+    ] = 300,
     log_entries: LogEntries = 1_000,
     log_age_s: LogAge = 3_600,
     host: Host = "127.0.0.1",
@@ -129,6 +139,8 @@ def ingest(
         fleetwire ingest --mqtt-url mqtt://broker:1883 --redis-url redis://redis:6379
 
         FLEETWIRE_MQTT_URL=mqtts://user:secret@broker fleetwire ingest --client-id bridge-2
+
+        fleetwire ingest --layout 'owntracks/{fleet}/{vehicle}=owntracks spBv1.0=sparkplug'
     """
     from fleetwire.logs import configure
     from fleetwire.serve import serve
@@ -147,6 +159,7 @@ def ingest(
         batch=batch,
         linger_ms=linger_ms,
         inbox=inbox,
+        max_ahead_ms=max_ahead_s * 1000,
         retention=Retention(log_entries, log_age_s * 1000),
     )
     configure(log_format)
@@ -210,6 +223,7 @@ def stream(
 @app.command()
 def simulate(
     mqtt_url: MqttUrl = "mqtt://127.0.0.1:1883",
+    mqtt_version: Annotated[Literal["3.1.1", "5"], typer.Option(help="MQTT version of the devices.")] = "3.1.1",
     fleet: Annotated[str, typer.Option(help="Name of the fleet; a city's name puts it there.")] = "berlin",
     vehicles: Annotated[
         int | None, typer.Option(help="Vehicles that drive through the city.  [default: 10, or 0 with tracks]")
@@ -248,6 +262,7 @@ def simulate(
     tracks = (*(gpx or ()), *(route or ()), *(trace or ()))
     settings = SimulatorSettings(
         mqtt_url=mqtt_url,
+        mqtt_version=mqtt_version,
         fleet=fleet,
         vehicles=(0 if tracks else 10) if vehicles is None else vehicles,
         hz=hz,
@@ -287,6 +302,32 @@ def watch(
     from fleetwire import watch as view
 
     _run((view.raw if raw else view.watch)(url, topic, token, interval))
+
+
+@app.command()
+def command(
+    topic: Annotated[str, typer.Argument(help="fleets/FLEET/VEHICLE/commands")],
+    data: Annotated[str, typer.Argument(help="What to do: a map in JSON that the device understands.")],
+    ttl: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=86_400, help="Seconds in which it may be carried out.  [default: 60]"),
+    ] = None,
+    url: NodeUrl = ["ws://127.0.0.1:8000"],  # noqa: B006
+    token: Token = None,
+) -> None:
+    """Send a command to a vehicle, and print each reply as a line of JSON.
+
+    Exit status 0 when it has succeeded, 1 when it has failed or timed out.
+
+    Examples:
+
+        fleetwire command fleets/berlin/v1/commands '{"name":"stop"}'
+
+        fleetwire command fleets/berlin/v1/commands '{"name":"ping"}' --ttl 3600 --url ws://node-1:8000
+    """
+    from fleetwire.command import command
+
+    raise typer.Exit(0 if _run(command(url, topic, data, ttl, token)) else 1)
 
 
 @app.command()

@@ -15,9 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ingest.decoder import Decoder
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import Settings
+from ingest.store import Store
 
 __all__ = ["create_app"]
 
@@ -28,7 +30,9 @@ def create_app(settings: Settings) -> Starlette:
     # The store bounds each call itself: with a socket timeout redis-py waits with `asyncio.wait_for`, which in Python
     # 3.11 may swallow a cancellation.
     redis = Redis.from_url(settings.redis_url, socket_timeout=None, retry=Retry(NoBackoff(), 0))
-    pipeline = Pipeline(settings, redis, metrics)
+    store = Store(redis, metrics, settings)
+    decoder = Decoder(settings, metrics, lambda topic, payload: None)
+    pipeline = Pipeline(settings, redis, store, decoder, metrics)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -16,10 +16,31 @@ class Metrics:
         self.stored = self._counter("stored", "Readings that Redis has confirmed")
         self.dead = self._counter("dead_letters", "Payloads that could not be read", "reason")
         self.ignored = self._counter("ignored", "Messages that are not the bridge's to store", "reason")
+        self.redelivered = self._counter("redelivered", "Readings that the log had already, left out")
+        self.clamped = self._counter("clamped", "Readings whose clock was too far in the future")
         self.dropped = self._counter("dropped", "QoS 0 messages dropped since the inbox was full")
         self.disconnects = self._counter("disconnects", "Connections lost or not made", "peer")
         self.connected = Gauge(
             "fleetwire_ingest_connected", "Whether the peer is connected", ["peer"], registry=self.registry
+        )
+        self.waiting = Gauge(
+            "fleetwire_ingest_waiting_messages",
+            "Messages received and not stored yet; those of QoS 1 are unacknowledged",
+            registry=self.registry,
+        )
+        self.oldest_seconds = Gauge(
+            "fleetwire_ingest_oldest_waiting_seconds",
+            "How long the oldest message that is being stored has waited",
+            registry=self.registry,
+        )
+        self.commands_taken = self._counter("commands_taken", "Commands taken from the stream")
+        self.commands_sent = self._counter("commands_sent", "Times that a command was sent, repeats included")
+        self.commands_answered = self._counter("commands_answered", "Replies of devices to them", "status")
+        self.commands_timed_out = self._counter(
+            "commands_timed_out", "Commands that nothing came of in time", "reason"
+        )
+        self.commands_waiting = Gauge(
+            "fleetwire_ingest_commands_waiting", "Commands that this bridge holds", registry=self.registry
         )
         self.batch = Histogram(
             "fleetwire_ingest_batch_messages",

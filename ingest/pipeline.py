@@ -1,84 +1,50 @@
-"""The pipeline: source, decoder, store, acknowledgement. One batch at a time, in order."""
+"""The pipeline: source, decoder, store, acknowledgement. In order; one batch is decoded while another is stored."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 
-import aiomqtt
 from redis.asyncio import Redis
 
+from ingest import source_v5, source_v311
 from ingest.backoff import Backoff
+from ingest.decoder import Decoder
 from ingest.metrics import Metrics
-from ingest.payload import decode_json
 from ingest.presence import retained_statuses, unknown
+from ingest.receipts import ReceiptBook, pack
 from ingest.settings import Settings
-from ingest.source import Message, Source
-from ingest.state import Shapes
-from ingest.store import Batch, DeadLetter, Store
-from wire import topics
+from ingest.source import Arrivals, Source
+from ingest.store import Batch, Store
 from wire.clock import now_ms
-from wire.errors import PayloadError, TopicError
-from wire.reading import encode
-from wire.store import Entry
+from wire.errors import Unavailable
 
-__all__ = ["Decoder", "Pipeline"]
+__all__ = ["Pipeline"]
 
 log = logging.getLogger("fleetwire.ingest")
-
-
-class Decoder:
-    """From MQTT messages to what is stored: entries, and dead letters for what can't be read."""
-
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._layout = settings.topics
-        self._metrics = metrics
-        self._shapes = Shapes()
-        self._topics: dict[str, str] = {}  # broker's name -> our topic
-
-    def decode(self, messages: Sequence[Message], received: int) -> Batch:
-        """The batch that these messages make. `received`: the arrival, epoch ms."""
-        entries: list[Entry] = []
-        dead: list[DeadLetter] = []
-        for message in messages:
-            name, payload = message.topic.value, message.payload
-            assert isinstance(payload, bytes | bytearray)
-            try:
-                topic = self._topics.get(name) or self._topic(name)
-                if topic is None:
-                    continue
-                for reading in decode_json(bytes(payload), received):
-                    parts = self._shapes.parts(topic, reading)
-                    entries.append(Entry(topic, encode(reading), reading.ts, parts))
-            except (PayloadError, TopicError) as error:
-                reason = error.reason if isinstance(error, PayloadError) else "bad_topic"
-                self._metrics.dead.labels(reason).inc()
-                dead.append(DeadLetter(name, reason, str(error), bytes(payload)))
-        return Batch(entries, dead)
-
-    def _topic(self, name: str) -> str | None:
-        topic = self._layout.topic(name) if self._layout else name
-        parsed = topics.parse(topic)
-        if not isinstance(parsed, topics.Vehicle) or parsed.kind == "commands":
-            # Commands go the other way: down to the devices.
-            self._metrics.ignored.labels("commands").inc()
-            return None
-        if len(self._topics) < 1_000_000:
-            self._topics[name] = topic
-        return topic
 
 
 class Pipeline:
     """Runs for ever: connects, takes batches, stores, acknowledges; reconnects when either side goes away."""
 
-    def __init__(self, settings: Settings, redis: Redis, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, redis: Redis, store: Store, decoder: Decoder, metrics: Metrics) -> None:
         self._settings = settings
         self._redis = redis
+        self._store = store
+        self._decoder = decoder
         self._metrics = metrics
-        self._decoder = Decoder(settings, metrics)
-        self._store = Store(redis, metrics, settings.retention)
-        self.connected = False
+        self._book = ReceiptBook()
+        self._held: deque[Sequence[Arrivals]] = deque()  # taken, and not stored yet
+        self._source: Source | None = None
+        metrics.waiting.set_function(self._waiting)
+        metrics.oldest_seconds.set_function(self._oldest_seconds)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has confirmed the subscription."""
+        return self._source is not None
 
     async def ready(self) -> bool:
         """Whether readings flow: the broker is connected, and Redis answers."""
@@ -86,35 +52,70 @@ class Pipeline:
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._book.add(await self._store.receipts())
+        connect = source_v5.connect if self._settings.mqtt_version == "5" else source_v311.connect
         backoff = Backoff()
         while True:
             try:
-                async with Source.connect(self._settings, self._metrics) as source:
+                async with connect(self._settings, self._metrics) as source:
                     backoff = Backoff()
-                    self._mark(connected=True)
+                    self._attend(source)
                     log.info("connected to %s as %s", self._settings.address, self._settings.client_id)
                     await self._flow(source)
-            except aiomqtt.MqttError as error:
+            except Unavailable as error:
                 delay = backoff.next()
                 log.warning("no broker at %s: %s; again in %.1f s", self._settings.address, error, delay)
                 self._metrics.disconnects.labels("mqtt").inc()
             finally:
-                self._mark(connected=False)
+                self._attend(None)
             await asyncio.sleep(delay)
 
+    def _attend(self, source: Source | None) -> None:
+        self._source = source
+        self._metrics.connected.labels("mqtt").set(source is not None)
+
     async def _flow(self, source: Source) -> None:
-        if self._settings.topics is None:
+        if not source.resumed:
+            self._book.clear()
+            await self._store.forget_receipts()
+        if self._settings.layout is None:
             statuses = await retained_statuses(self._settings)
-            await self._take(await self._store.patiently(lambda: unknown(self._redis, statuses)))
-        async for messages in source.batches():
+            news = await self._store.patiently(lambda: unknown(self._redis, statuses))
+            await self._store.write(self._decoder.decode([Arrivals(now_ms(), news)]))
+        lost: Unavailable | None = None
+        async with asyncio.TaskGroup() as group:
+            storing: asyncio.Task[None] | None = None
+            try:
+                async for arrivals in source.batches():
+                    self._held.append(arrivals)
+                    batch = self._decode(arrivals)
+                    if storing is not None:
+                        await storing
+                    storing = group.create_task(self._keep(source, arrivals, batch), name="store")
+            except Unavailable as error:
+                lost = error  # what is being stored is stored to its end
+        if lost is not None:
+            raise lost
+
+    def _decode(self, arrivals: Sequence[Arrivals]) -> Batch:
+        self._metrics.batch.observe(sum(len(messages) for _, messages in arrivals))
+        book = self._book
+        fresh = [
             # mosquitto before 2.1 gives a shared subscription retained messages too: those are known by now.
-            await self._take([message for message in messages if not message.retain])
-            source.ack(messages)
+            Arrivals(received, [m for m in messages if not (m.retain or (m.duplicate and book.holds(m)))])
+            for received, messages in arrivals
+        ]
+        return self._decoder.decode(fresh)._replace(receipts=pack(arrivals))
 
-    async def _take(self, messages: Sequence[Message]) -> None:
-        self._metrics.batch.observe(len(messages))
-        await self._store.write(self._decoder.decode(messages, now_ms()))
+    async def _keep(self, source: Source, arrivals: Sequence[Arrivals], batch: Batch) -> None:
+        await self._store.write(batch)
+        self._book.add(batch.receipts)
+        source.ack(arrivals)
+        self._held.popleft()
 
-    def _mark(self, *, connected: bool) -> None:
-        self.connected = connected
-        self._metrics.connected.labels("mqtt").set(connected)
+    def _waiting(self) -> int:
+        held = sum(len(messages) for arrivals in self._held for _, messages in arrivals)
+        return held + (self._source.waiting if self._source else 0)
+
+    def _oldest_seconds(self) -> float:
+        return (now_ms() - self._held[0][0].received) / 1000 if self._held else 0.0

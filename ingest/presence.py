@@ -13,9 +13,10 @@ from redis.asyncio import Redis
 
 from ingest.payload import decode_json
 from ingest.settings import Settings
-from ingest.source import Message, connect_options
+from ingest.source import Message, Received
+from ingest.source_v311 import connect_options
 from wire import keys
-from wire.errors import PayloadError
+from wire.errors import PayloadError, Unavailable
 from wire.ids import parse_id
 from wire.reading import Value, decode_reading
 from wire.store import parse_state
@@ -27,7 +28,14 @@ QUIET_SECONDS = 0.5
 
 
 async def retained_statuses(settings: Settings) -> list[Message]:
-    """The retained status messages of all devices. Raises aiomqtt.MqttError when the broker is away."""
+    """The retained status messages of all devices. Raises Unavailable when the broker is away."""
+    try:
+        return await _collect(settings)
+    except aiomqtt.MqttError as error:
+        raise Unavailable(str(error)) from None
+
+
+async def _collect(settings: Settings) -> list[Message]:
     found: list[Message] = []
     async with aiomqtt.Client(**connect_options(settings.address), protocol=_version(settings)) as client:
         await client.subscribe(STATUS_FILTER, qos=0)
@@ -39,7 +47,8 @@ async def retained_statuses(settings: Settings) -> list[Message]:
             except TimeoutError:
                 return found
             if message.retain:  # the others are live, and come through the shared subscription
-                found.append(message)
+                assert isinstance(message.payload, bytes | bytearray)
+                found.append(Received(message.topic.value, bytes(message.payload)))
             elif len(messages) == 0:
                 return found
 
@@ -52,7 +61,7 @@ async def unknown(redis: Redis, statuses: list[Message]) -> list[Message]:
     """Those that say something else than the stored state does."""
     async with redis.pipeline(transaction=False) as pipe:
         for message in statuses:
-            pipe.hgetall(keys.state(str(message.topic)))
+            pipe.hgetall(keys.state(message.topic))
         states = await pipe.execute(raise_on_error=False)  # a key of another type: let the store refuse it
     return [
         message
@@ -63,15 +72,11 @@ async def unknown(redis: Redis, statuses: list[Message]) -> list[Message]:
 
 def _differs(message: Message, state: dict[bytes, bytes]) -> bool:
     try:
-        readings = decode_json(bytes(message.payload), 0)
+        readings = decode_json(message.payload, 0)
     except PayloadError:
         return False  # it became a dead letter when it was published
     known: dict[str, Value] = {}
-    for value in sorted(state.values(), key=_age):
-        known |= decode_reading(parse_state(value)[1]).values
+    stored = [(decode_reading(body), parse_id(id)) for id, body in parse_state(state)]
+    for reading, _ in sorted(stored, key=lambda pair: (pair[0].ts, pair[1])):
+        known |= reading.values
     return any(known.get(name, ...) != value for reading in readings for name, value in reading.values.items())
-
-
-def _age(value: bytes) -> tuple[int, int]:
-    id, ts, _ = value.split(b" ", 2)
-    return int(ts), parse_id(id)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ingest.routes import parse_layouts
 from wire.errors import SettingsError, TopicError
 from wire.store import Retention
-from wire.topics import TopicLayout
 from wire.urls import MqttAddress, check_redis, parse_mqtt
 
 __all__ = ["Settings"]
+
+REPLIES = "fleets/+/+/replies"
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,9 @@ class Settings:
 
     `group`: the shared subscription that bridges share the load in. `client_id`: one a bridge, and the same
     after a restart, since the broker keeps what is unacknowledged under it. `layout`: how the broker's topics
-    map onto ours; none means that they are ours. `batch`: most messages in a batch; `linger_ms`: how long a
-    batch may wait to fill. `inbox`: most messages waiting, QoS 1 ones unacknowledged included.
+    map onto ours, and which format comes on them (`ingest.routes`); none means that they are ours, in JSON.
+    `batch`: most messages in a batch; `linger_ms`: how long a batch may wait to fill. `inbox`: most messages
+    waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a device's clock may be.
     """
 
     mqtt_url: str = "mqtt://127.0.0.1:1883"
@@ -29,9 +32,10 @@ class Settings:
     group: str = "fleetwire"
     client_id: str = "fleetwire-ingest"
     layout: str | None = None
-    batch: int = 500
+    batch: int = 1_000
     linger_ms: int = 5
     inbox: int = 10_000
+    max_ahead_ms: int = 300_000
     retention: Retention = field(default_factory=Retention)
 
     def __post_init__(self) -> None:
@@ -41,6 +45,8 @@ class Settings:
             raise SettingsError.about("linger-ms", "must be 0 to 1000 ms")
         if not 100 <= self.inbox <= 65_535:
             raise SettingsError.about("inbox", "must be 100 to 65535 messages")
+        if self.max_ahead_ms < 0:
+            raise SettingsError.about("max-ahead-s", "must not be negative")
         if "/" in self.group or not self.group:
             raise SettingsError.about("group", "must be one word without '/'")
         try:
@@ -52,7 +58,7 @@ class Settings:
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
         try:
-            _ = self.topics
+            parse_layouts(self.layout)
         except TopicError as error:
             raise SettingsError.about("layout", f"can't be used: {error}") from None
 
@@ -62,6 +68,9 @@ class Settings:
         return parse_mqtt(self.mqtt_url)
 
     @property
-    def topics(self) -> TopicLayout | None:
-        """The layout of the broker's topics, if it isn't ours."""
-        return TopicLayout(self.layout) if self.layout else None
+    def subscriptions(self) -> list[str]:
+        """What the bridge subscribes to: a share of what the layouts match, and of all replies to commands."""
+        filters = [layout.filter for layout in parse_layouts(self.layout)]
+        if self.layout:
+            filters.append(REPLIES)
+        return [f"$share/{self.group}/{filter}" for filter in filters]

@@ -9,7 +9,9 @@ from wire.reading import Reading, encode
 __all__ = ["Shapes"]
 
 MAX_SHAPES = 8
-_MAX_NAME = 64
+Parts = tuple[tuple[str, bytes], ...]
+
+_MAX_NAME = 31  # Lua takes time for each byte up to 32 of them
 
 
 class Shapes:
@@ -22,21 +24,21 @@ class Shapes:
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, ...], str] = {}
-        self._seen: dict[str, set[tuple[str, ...]]] = {}
+        self._seen: dict[str, dict[tuple[str, ...], Parts]] = {}
 
-    def parts(self, topic: str, reading: Reading) -> tuple[tuple[str, bytes], ...]:
+    def parts(self, topic: str, reading: Reading) -> Parts:
         """The fields that a reading sets, with their bodies; an empty body stands for the reading's own."""
         if reading.historical:
             return ()
         shape = tuple(reading.values)
-        seen = self._seen.setdefault(topic, set())
-        if shape not in seen:
-            if len(seen) >= MAX_SHAPES:
-                return tuple(
-                    (self._name((s,)), encode(Reading(reading.ts, {s: v}))) for s, v in reading.values.items()
-                )
-            seen.add(shape)
-        return ((self._name(shape), b""),)
+        try:
+            return self._seen[topic][shape]
+        except KeyError:
+            seen = self._seen.setdefault(topic, {})
+        if len(seen) >= MAX_SHAPES:
+            return tuple((self._name((s,)), encode(Reading(reading.ts, {s: v}))) for s, v in reading.values.items())
+        parts = seen[shape] = ((self._name(shape), b""),)
+        return parts
 
     def _name(self, shape: tuple[str, ...]) -> str:
         """The signals' names in order, or a digest of them where that is long or would be ambiguous."""

@@ -15,8 +15,10 @@ from redis.typing import EncodableT, FieldT
 
 from ingest.backoff import Backoff
 from ingest.metrics import Metrics
+from ingest.receipts import RECEIPT_BYTES
+from ingest.settings import Settings
 from wire import keys
-from wire.store import SCRIPT, Entry, Retention, arguments
+from wire.store import SCRIPT, Entry, Receipts, arguments
 
 __all__ = ["Batch", "DeadLetter", "Store"]
 
@@ -44,17 +46,20 @@ class Batch(NamedTuple):
 
     entries: list[Entry]
     dead: list[DeadLetter]
+    receipts: bytes = b""
 
 
 class Store:
     """Writes batches, in order. A batch is tried until Redis has it; nothing is given up."""
 
-    def __init__(self, redis: Redis, metrics: Metrics, retention: Retention) -> None:
+    def __init__(self, redis: Redis, metrics: Metrics, settings: Settings) -> None:
         self._redis = redis
         self._metrics = metrics
-        self._retention = retention
+        self._retention = settings.retention
+        self._client_id = settings.client_id
+        self._receipts_bytes = 2 * settings.inbox * RECEIPT_BYTES  # twice what can be under way
         self._script = redis.register_script(SCRIPT)
-        self._registered: dict[tuple[str, str], float] = {}  # (fleet, vehicle) -> when to register it again
+        self._registered: dict[str, float] = {}  # topic -> when to register its vehicle again
         self._connected = metrics.connected.labels("redis")
 
     async def ping(self) -> bool:
@@ -71,6 +76,19 @@ class Store:
     async def write(self, batch: Batch) -> None:
         """Store the batch: returns when Redis has confirmed it."""
         await self.patiently(lambda: self._write(batch))
+
+    async def receipts(self) -> bytes:
+        """The receipts of this bridge's session, oldest first."""
+        return await self.patiently(self._load_receipts)
+
+    async def forget_receipts(self) -> None:
+        """The session is a new one."""
+        await self.patiently(lambda: self._redis.delete(keys.session(self._client_id)))
+
+    async def _load_receipts(self) -> bytes:
+        found = await self._redis.get(keys.session(self._client_id))
+        assert not isinstance(found, str)
+        return found or b""
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """What the call gives. Tried for ever, with backoff, while it raises RedisError or takes too long."""
@@ -97,29 +115,27 @@ class Store:
         new = self._unregistered(batch.entries)
         if new or batch.dead:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for fleet, vehicle in new:
+                for topic in new:
+                    _, fleet, vehicle, _ = topic.split("/")
                     pipe.sadd(keys.FLEETS, fleet)
                     pipe.sadd(keys.fleet(fleet), vehicle)
                 _bury(pipe, batch.dead)
                 await pipe.execute()
             due = time.monotonic() + REGISTER_AGAIN_SECONDS
-            self._registered.update((vehicle, due) for vehicle in new)
-        if batch.entries:
-            names, args = arguments(batch.entries, self._retention)
-            _, *refused = await self._script(keys=names, args=args)
+            self._registered.update(dict.fromkeys(new, due))
+        if batch.entries or batch.receipts:
+            receipts = Receipts(self._client_id, batch.receipts, self._receipts_bytes)
+            names, args = arguments(batch.entries, self._retention, receipts)
+            _, duplicates, *refused = await self._script(keys=names, args=args)
             if refused:
                 await self._bury_refused(batch.entries, refused)
-            self._metrics.stored.inc(len(batch.entries) - len(refused) // 2)
+            self._metrics.redelivered.inc(duplicates)
+            self._metrics.stored.inc(len(batch.entries) - duplicates - len(refused) // 2)
         self._metrics.store_seconds.observe(time.perf_counter() - started)
 
-    def _unregistered(self, entries: list[Entry]) -> list[tuple[str, str]]:
-        now = time.monotonic()
-        new: dict[tuple[str, str], None] = {}
-        for entry in entries:
-            _, fleet, vehicle, _ = entry.topic.split("/")
-            if self._registered.get((fleet, vehicle), 0) <= now:
-                new[fleet, vehicle] = None
-        return list(new)
+    def _unregistered(self, entries: list[Entry]) -> set[str]:
+        now, registered = time.monotonic(), self._registered
+        return {entry.topic for entry in entries if registered.get(entry.topic, 0) <= now}
 
     async def _bury_refused(self, entries: list[Entry], refused: list[int | bytes]) -> None:
         """Entries that Redis refused, such as those for a key of another type, become dead letters."""

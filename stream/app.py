@@ -27,7 +27,7 @@ INDEX = """Fleetwire node
   GET  /v1/events?topic=FILTER      Server-Sent Events: try  curl -N 'http://…/v1/events?topic=fleets/%23'
   GET  /v1/state?topic=FILTER       the current state
   GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit
-  POST /v1/publish                  {"topic": "rooms/ops", "data": …}
+  POST /v1/publish                  {"topic": "rooms/ops", "data": …}, or a command to a vehicle
   GET  /healthz  /readyz  /metrics
 """
 

@@ -14,8 +14,8 @@ from stream.item import Item
 from stream.table import State, merge
 from wire import keys, topics
 from wire.ids import LAST, format_id, parse_id
-from wire.reading import decode_message, decode_reading
-from wire.store import parse_state
+from wire.reading import Body, decode_message, decode_reading
+from wire.store import parse_entry, parse_state
 
 __all__ = ["History", "Page"]
 
@@ -73,15 +73,14 @@ class History:
     async def states(self, filter: str) -> list[Item]:
         """Last known states of the topics that a filter matches, as items; a topic may come in several, which
         together, merged, are its state."""
-        names = [topic for topic in await self.topics(filter) if not topic.startswith("rooms/")]
+        names = [topic for topic in await self.topics(filter) if not topics.carries_messages(topic)]
         found = []
         for some in _chunks(names, PIPELINE_COMMANDS):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for topic in some:
                     pipe.hgetall(keys.state(topic))
                 for topic, fields in zip(some, await pipe.execute(), strict=True):
-                    for value in fields.values():
-                        id, body = parse_state(value)
+                    for id, body in parse_state(fields):
                         found.append(Item(topic, parse_id(id), decode_reading(body)))
         return found
 
@@ -138,13 +137,13 @@ def _items(topic: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Itera
     """Entries as items; what somebody else has written there and nobody can read is passed over."""
     for id, fields in entries:
         try:
-            yield Item(topic, parse_id(id), _decode(topic, fields[b"b"]))
+            yield Item(topic, parse_id(id), _decode(topic, parse_entry(fields)))
         except (KeyError, msgspec.DecodeError):
             log.warning("an entry that can't be read, in the log of %s: %s", topic, id.decode())
 
 
-def _decode(topic: str, body: bytes) -> Any:
-    return decode_message(body) if topic.startswith("rooms/") else decode_reading(body)
+def _decode(topic: str, body: bytes) -> Body:
+    return decode_message(body) if topics.carries_messages(topic) else decode_reading(body)
 
 
 def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -148,7 +148,7 @@ class Group:
         frames = list(self.frames(items, self.cursor, conflated=conflated))
         for member in self._behind:
             member.skipped += count
-            member.missed_message |= any(isinstance(item.body, Message) for item in items)
+            member.missed_message |= any(map(_in_room, items))
         for member in list(self._live):
             member.cursor = before
             self._offer(member, frames, items, count)
@@ -169,7 +169,7 @@ class Group:
                 if place:
                     member.cursor = min(items[place * FRAME_ITEMS - 1].order, self.cursor)
                 member.skipped = count - place * FRAME_ITEMS
-                member.missed_message = any(isinstance(i.body, Message) for i in items[place * FRAME_ITEMS :])
+                member.missed_message = any(map(_in_room, items[place * FRAME_ITEMS :]))
                 self._hub.metrics.lagging.inc()
                 self.retard(member)
                 return
@@ -190,7 +190,7 @@ class Group:
         items = self._states(member.cursor)
         skipped = member.skipped + len(self._pending) + self._conflated - len(items)
         waiting = (item for item in self._pending.values() if item.order > member.cursor)
-        if member.missed_message or any(isinstance(item.body, Message) for item in waiting):
+        if member.missed_message or any(map(_in_room, waiting)):
             self.announce_gap(member, member.cursor, self._hub.last)
         for frame in self.frames(items, self._hub.last, conflated=max(0, skipped)):
             member.outbox.put(frame)
@@ -315,3 +315,9 @@ class Hub:
             if len(self._routes) < 1_000_000:
                 self._routes[topic] = groups
         return groups
+
+
+def _in_room(item: Item) -> bool:
+    """Whether it was said in a room: `latest` can't give it again, and says so. Those who want commands or replies
+    without a gap subscribe to them by themselves, and get `batch`."""
+    return item.topic.startswith("rooms/")

@@ -96,7 +96,8 @@ class Interest:
 
     def _missing(self, filter: str) -> list[tuple[str, str]]:
         levels = filter.split("/")
-        kinds = (levels[3],) if len(levels) == 4 and levels[3] in topics.KINDS else topics.KINDS
+        asked = (levels[3],) if len(levels) == 4 and levels[3] in topics.KINDS else topics.KINDS
+        kinds = [kind for kind in asked if not topics.carries_messages(f"/{kind}")]  # messages have no state
         return [
             (pattern, kind)
             for pattern in keys.patterns(filter)

@@ -26,11 +26,13 @@ from stream.settings import Settings
 from stream.table import Table
 from wire import keys
 from wire.clock import now_ms
+from wire.command import DEFAULT_TTL, Command
+from wire.data import MAX_MESSAGE_BYTES, check_data
 from wire.errors import CommandError
 from wire.ids import parse_id
 from wire.reading import Message, decode_message, decode_reading, encode, split
 from wire.store import SCRIPT, Entry, arguments
-from wire.topics import Room, matches, parse
+from wire.topics import Room, Topic, Vehicle, carries_messages, matches, parse
 
 __all__ = ["Node"]
 
@@ -38,8 +40,6 @@ log = logging.getLogger("fleetwire.stream")
 
 REDIS_TIMEOUT_SECONDS = 10
 RECOVER_SECONDS = 60
-MAX_MESSAGE_BYTES = 65_536
-MAX_DEPTH = 32
 
 
 class Node:
@@ -173,25 +173,40 @@ class Node:
         """Give up a place in a group."""
         self.hub.leave(member)
 
-    async def publish(self, topic: str, data: Any, sender: str | None) -> str:
-        """Say something in a room: the id that Redis stored it with.
+    async def publish(self, topic: str, data: Any, sender: str | None, ttl: int | None = None) -> str:
+        """Say something in a room, or command a vehicle: the id that Redis stored it with. `ttl`: of a command, ms.
 
-        Raises CommandError: `forbidden_topic` outside rooms, `bad_request` for data that JSON can't carry,
-        `too_big`, `unavailable`.
+        Raises CommandError: `forbidden_topic` elsewhere, `unknown_vehicle`, `bad_request` for data that JSON can't
+        carry, a command that is no map, or a `ttl` of what is none, `too_big`, `unavailable`.
         """
-        if not isinstance(parse(topic), Room):
-            raise CommandError("forbidden_topic", "clients publish to rooms/ROOM")
-        _check_data(data)
-        body = encode(Message(now_ms(), data, sender))
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise CommandError("too_big", f"{len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken")
-        names, args = arguments([Entry(topic, body, 0)], self.settings.retention)
+        parsed = parse(topic)
+        message: Message | Command
+        if isinstance(parsed, Vehicle) and parsed.kind == "commands":
+            if not isinstance(data, dict):
+                raise CommandError("bad_request", "the data of a command must be a map")
+            message = Command(now_ms(), data, DEFAULT_TTL if ttl is None else ttl, sender)
+        elif isinstance(parsed, Room):
+            if ttl is not None:
+                raise CommandError("bad_request", "only a command has a ttl")
+            message = Message(now_ms(), data, sender)
+        else:
+            raise CommandError("forbidden_topic", "clients publish to rooms/ROOM and fleets/FLEET/VEHICLE/commands")
+        names, args = arguments([Entry(topic, _encode(message))], self.settings.retention)
         async with _answering():
-            await self._redis.sadd(keys.ROOMS, topic.partition("/")[2])
-            id, *refused = await self._store(keys=names, args=args)
+            await self._admit(parsed)
+            id, _, *refused = await self._store(keys=names, args=args)
         if refused:
             raise CommandError("unavailable", f"Redis refused it: {refused[1].decode()}")
         return str(id.decode())
+
+    async def _admit(self, topic: Topic) -> None:
+        """Rooms come to be when somebody speaks there; vehicles by themselves only."""
+        if isinstance(topic, Room):
+            await self._redis.sadd(keys.ROOMS, topic.room)
+        elif not await self._redis.sismember(keys.fleet(topic.fleet), topic.vehicle):
+            raise CommandError(
+                "unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}"
+            )
 
     async def states(self, filter: str) -> list[Item]:
         """The current state of what a filter matches. Raises CommandError, reason `unavailable`."""
@@ -207,9 +222,10 @@ class Node:
 
     def _receive(self, channel: bytes, payload: bytes) -> None:
         try:
+            topic = channel.decode()
             id, body = split(payload)
-            decoded = decode_message(body) if channel.startswith(b"rooms/") else decode_reading(body)
-            item = Item(channel.decode(), parse_id(id), decoded)
+            decoded = decode_message(body) if carries_messages(topic) else decode_reading(body)
+            item = Item(topic, parse_id(id), decoded)
         except (ValueError, msgspec.DecodeError):
             # Anyone with redis-cli may publish anything.
             self.metrics.malformed.inc()
@@ -262,18 +278,12 @@ async def _answering() -> AsyncIterator[None]:
         raise CommandError("unavailable", f"Redis is away: {error or 'silence'}") from None
 
 
-def _check_data(data: Any, depth: int = 0) -> None:
-    """Data must be what both formats carry, so that no message breaks a frame that it shares with others."""
-    match data:
-        case None | bool() | float() | str():
-            return
-        case int() if -(1 << 63) <= data < 1 << 63:
-            return
-        case list() | dict() if depth < MAX_DEPTH:
-            for value in data.values() if isinstance(data, dict) else data:
-                _check_data(value, depth + 1)
-            if isinstance(data, list) or all(type(name) is str for name in data):
-                return
-    raise CommandError(
-        "bad_request", f"data must be JSON: maps with text keys, integers of 64 bits, at most {MAX_DEPTH} levels"
-    )
+def _encode(message: Message | Command) -> bytes:
+    try:
+        check_data(message.data)
+    except ValueError as error:
+        raise CommandError("bad_request", str(error)) from None
+    body = encode(message)
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise CommandError("too_big", f"{len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken")
+    return body

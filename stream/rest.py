@@ -35,7 +35,7 @@ async def history(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """Say something in a room: a JSON body with `topic` and `data`."""
+    """Say something in a room, or command a vehicle: a JSON body with `topic`, `data` and, of a command, `ttl`."""
     allowed = node(request).settings.frame_bytes
     body = bytearray()
     async for chunk in request.stream():
@@ -49,13 +49,14 @@ async def publish(request: Request) -> Response:
     allowance = grants(request)
     topics.parse(asked.topic)
     allowance.check("publish", asked.topic)
-    id = await node(request).publish(asked.topic, asked.data, allowance.subject)
+    id = await node(request).publish(asked.topic, asked.data, allowance.subject, asked.ttl)
     return json_response({"ts": now_ms(), "id": id})
 
 
 class _Publish(msgspec.Struct, forbid_unknown_fields=True):
     topic: str
     data: Any
+    ttl: protocol.Ttl | None = None
 
 
 def command(kind: type[Any], request: Request) -> Any:

@@ -15,7 +15,7 @@ from stream.hub import Member, Query
 from stream.item import Item, View
 from stream.node import Node
 from stream.outbox import Frame, Outbox
-from wire import keys, protocol, topics
+from wire import protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError, TopicError
 from wire.ids import LAST, format_id, parse_id
@@ -71,7 +71,7 @@ class Session:
                 self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
             case protocol.Publish():
                 self._grants.check("publish", _topic(command.topic))
-                id = await self._node.publish(command.topic, command.data, self._grants.subject)
+                id = await self._node.publish(command.topic, command.data, self._grants.subject, command.ttl)
                 self._reply(protocol.PublishReply(action=action, request_id=command.request_id, ts=now_ms(), id=id))
             case protocol.Get():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
@@ -101,8 +101,8 @@ class Session:
                 "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
             )
         view = View(self._format, command.signals, command.meta)
-        # What is said in rooms is never conflated, so it comes back from the log, not from the table.
-        strategy = "batch" if keys.patterns(topic) == ("rooms/*",) else command.strategy
+        # Messages are never conflated, so they come back from the log, not from the table.
+        strategy = "batch" if topics.only_messages(topic) else command.strategy
         query = Query(topic, strategy, command.interval, view)
         try:
             await self._node.follow(topic)

@@ -42,7 +42,7 @@ def merge(state: State | None, item: Item) -> State | None:
     stamps |= dict.fromkeys(fresh, stamp)
     head = reading if stamp > newest else known.body
     merged = Reading(
-        max(reading.ts, known.body.ts), known.body.values | fresh, head.seq, False, head.received, head.clock
+        max(reading.ts, known.body.ts), known.body.values | fresh, head.seq, False, head.clock, head.received
     )
     return State(Item(known.topic, max(item.order, known.order), merged), stamps)
 

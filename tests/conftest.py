@@ -12,9 +12,13 @@ from typing import NamedTuple
 
 import pytest
 import redis
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from tests.programs import EmbeddedBroker, broker, mosquitto, redis_server, valkey
+
+settings.register_profile("untimed", deadline=None)  # machines are noisy
+settings.load_profile("untimed")
 
 
 class Servers(NamedTuple):

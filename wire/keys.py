@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOCK", "DEAD", "FLEETS", "NODES", "ROOMS", "fleet", "log", "patterns", "state"]
+__all__ = [
+    "CLOCK",
+    "COMMANDS",
+    "DEAD",
+    "FLEETS",
+    "NEWEST",
+    "NODES",
+    "ROOMS",
+    "fleet",
+    "log",
+    "patterns",
+    "session",
+    "state",
+]
 
 CLOCK = "fw:clock"  # string: the last id given out
 FLEETS = "fw:fleets"  # set: the names of all fleets
 ROOMS = "fw:rooms"  # set: the names of all rooms
 NODES = "fw:nodes"  # channel that every node listens to, so that its connection is one for pub/sub; nobody talks
 DEAD = "fw:dead"  # stream, capped: dead letters
+COMMANDS = "fw:commands"  # stream with a consumer group: commands that wait for an answer, by their id
+NEWEST = "@newest"  # the field of each state hash that holds the greatest ts so far
 
 
 def fleet(name: str) -> str:
@@ -23,9 +38,14 @@ def log(topic: str) -> str:
 
 def state(topic: str) -> str:
     """Hash: the last known state of a topic. A field for each set of signals that the device sends
-    together, with the newest reading of just that set as `<id> <ts> <body>`; merged signal by signal,
-    the newest `ts` first, they are the state."""
+    together, with the newest reading of just that set as `<id> <body>`; merged signal by signal,
+    the newest `ts` first, they are the state. And `NEWEST`."""
     return f"{_stem(topic)}:state"
+
+
+def session(client_id: str) -> str:
+    """String: the receipts of a bridge's MQTT session, so that what comes again is known."""
+    return f"fw:session:{{{client_id}}}"
 
 
 def _stem(topic: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from wire.clock import now_ms
+from wire.command import MAX_TTL
 from wire.errors import CommandError
 from wire.reading import Value
 
@@ -38,6 +39,7 @@ __all__ = [
     "Subscribe",
     "SubscribeReply",
     "SubscriptionEvent",
+    "Ttl",
     "Unsubscribe",
     "decode_command",
     "encode",
@@ -54,6 +56,7 @@ Filter = Annotated[str, Meta(min_length=1, max_length=1024)]
 Interval = Annotated[int, Meta(ge=0, le=60_000)]
 SignalPattern = Annotated[str, Meta(min_length=1, max_length=256)]
 Limit = Annotated[int, Meta(ge=1, le=10_000)]
+Ttl = Annotated[int, Meta(ge=1, le=MAX_TTL)]
 
 ERRORS: dict[str, int] = {
     "bad_request": 400,  # not a map of this format, a field missing, unknown or of a wrong type
@@ -64,6 +67,7 @@ ERRORS: dict[str, int] = {
     "unauthorized": 401,  # a token is needed first
     "forbidden_topic": 403,  # no grant covers it, or clients don't publish there
     "unknown_subscription": 404,
+    "unknown_vehicle": 404,  # nobody has ever heard of it
     "too_big": 413,
     "too_many_subscriptions": 429,
     "unavailable": 503,  # Redis is away; try again
@@ -114,10 +118,11 @@ class Unsubscribe(_Command, tag="unsubscribe"):
 
 
 class Publish(_Command, tag="publish"):
-    """Say something in a room; the reply comes when Redis has it."""
+    """Say something in a room, or command a vehicle; the reply comes when Redis has it. `ttl`: of a command, ms."""
 
     topic: str
     data: Any
+    ttl: Ttl | None = None
 
 
 class Get(_Command, tag="get"):
@@ -166,7 +171,7 @@ class ReadingItem(Struct, omit_defaults=True):
 
 
 class MessageItem(Struct, omit_defaults=True):
-    """A room's message as clients see it. `ts`: epoch ms."""
+    """A message of a room, a command or a reply as clients see it. `ts`: epoch ms."""
 
     topic: str
     id: str
@@ -210,7 +215,7 @@ class SubscribeReply(Reply, kw_only=True):
 
 
 class PublishReply(Reply, kw_only=True):
-    """The id that a message was stored with."""
+    """The id that a message was stored with; of a command, the correlation that replies to it have."""
 
     id: str
 

@@ -27,18 +27,19 @@ Value = bool | int | float | str | None
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one device measured at one moment.
 
-    `ts` is epoch milliseconds by the device's clock; `clock` says when it is another's: `arrival` when the
-    device sent none. `received` is the arrival at the bridge, epoch milliseconds. `seq` is the device's own
-    counter. `historical` marks a late upload of stored readings. `values` are by signal name (VSS path
-    without the leading `Vehicle.`).
+    `ts` is epoch milliseconds by the device's clock; `clock` says when it is the arrival instead: `arrival` when
+    the device sent none, `clamped` when its own was too far in the future. `seq` is the device's own counter.
+    `historical` marks a late upload of stored readings. `values` are by signal name (VSS path without the leading
+    `Vehicle.`). `received` is the arrival at the bridge, epoch milliseconds; it stands last, so that the bodies of
+    a reading that comes twice differ in their last bytes only (`store.lua`).
     """
 
     ts: int
     values: dict[str, Value]
     seq: int | None = None
     historical: bool = False
+    clock: Literal["device", "arrival", "clamped"] = "device"
     received: int | None = None
-    clock: Literal["device", "arrival"] = "device"
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from wire import keys
+from msgspec import Struct
 
-__all__ = ["SCRIPT", "Entry", "Retention", "arguments", "parse_state"]
+from wire import keys
+from wire.reading import split
+from wire.topics import carries_messages
+
+__all__ = ["SCRIPT", "Entry", "Receipts", "Retention", "arguments", "parse_entry", "parse_state"]
 
 SCRIPT = files("wire").joinpath("store.lua").read_text("utf-8")
 
+_MESSAGE, _COMMAND = b"\xff\xfe\x00", b"\xff\xff\x00"
+_NEWEST = keys.NEWEST.encode()
+_LENGTH = struct.Struct(">I").pack
+_COUNT = struct.Struct(">Hx").pack
 
-class Entry(NamedTuple):
+
+class Entry(Struct, frozen=True, gc=False):
     """One reading or message to store.
 
-    `parts` are the fields of the state that it sets, by name, with their bodies (empty: the entry's own);
-    none, and the state is left alone. `ts` (ms) decides whether they are newer than what is there.
+    A reading has a `ts`, epoch ms, and `parts`: the fields of the state that it sets while it is the newest, by
+    name, with their bodies (a single one may be empty: the entry's own). Without parts it leaves the state alone:
+    it is historical. A message (room, command, reply) has neither, and goes into the log only.
     """
 
     topic: str
     body: bytes
-    ts: int
+    ts: int = 0
     parts: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -33,19 +45,74 @@ class Retention(NamedTuple):
     age_ms: int = 3_600_000
 
 
-def arguments(entries: Iterable[Entry], retention: Retention) -> tuple[list[str], list[str | bytes | int]]:
-    """KEYS and ARGV of one call of the script."""
-    names: list[str] = [keys.CLOCK]
-    args: list[str | bytes | int] = [retention.entries, retention.age_ms]
-    for topic, body, ts, parts in entries:
-        names += (keys.log(topic), keys.state(topic))
-        args += (topic, body, ts, len(parts))
-        for part in parts:
-            args += part
+class Receipts(NamedTuple):
+    """What a bridge's session has received with a batch, to be kept with it: bytes of its own, the newest `keep`."""
+
+    client_id: str
+    packed: bytes
+    keep: int
+
+
+def arguments(
+    entries: Sequence[Entry], retention: Retention, receipts: Receipts | None = None
+) -> tuple[list[str], list[bytes | int]]:
+    """KEYS and ARGV of one call of the script.
+
+    An entry is packed as: its place in decimals, topic, log and state keys, each behind a byte of length; the body
+    behind four; ts in 16 digits, so that it compares as text; how many parts with bodies follow, in two bytes,
+    or 65534 for a message, 65535 for a command; the name of the part that is the whole body; then each other
+    part's name behind a byte, and its body behind four.
+    """
+    packed: list[bytes] = []
+    for place, entry in enumerate(entries):
+        head, tail = _frame(entry.topic)
+        body = entry.body
+        packed += (_place(place), head, _LENGTH(len(body)), body, b"%016d" % entry.ts, tail or _pack(entry.parts))
+    names = [keys.CLOCK, keys.COMMANDS]
+    args: list[bytes | int] = [retention.entries, retention.age_ms, len(entries), b"".join(packed)]
+    if receipts is not None:
+        names.append(keys.session(receipts.client_id))
+        args += (receipts.packed, receipts.keep)
     return names, args
 
 
-def parse_state(value: bytes) -> tuple[str, bytes]:
-    """Id and body of one field of a state hash (`<id> <ts> <body>`)."""
-    id, _, body = value.split(b" ", 2)
-    return id.decode("ascii"), body
+def parse_entry(fields: Mapping[bytes, bytes]) -> bytes:
+    """The body of a log's entry: of a message, or a reading in order, as `b`; of a late one as `l`.
+
+    Raises KeyError when it is none of ours."""
+    return fields[b"b"] if b"b" in fields else fields[b"l"]
+
+
+def parse_state(fields: Mapping[bytes, bytes]) -> list[tuple[str, bytes]]:
+    """Ids and bodies that a state hash holds; merged signal by signal they are the state."""
+    return [split(value) for name, value in fields.items() if name != _NEWEST]
+
+
+@lru_cache(10_000)
+def _place(place: int) -> bytes:
+    return _short(str(place))
+
+
+@lru_cache(200_000)
+def _frame(topic: str) -> tuple[bytes, bytes]:
+    """What of a packed entry follows from its topic: what is before the body, and, of a message, what ends it."""
+    tail = b""
+    if carries_messages(topic):
+        tail = _COMMAND if topic.endswith("/commands") else _MESSAGE
+    return _short(topic) + _short(keys.log(topic)) + _short(keys.state(topic)), tail
+
+
+def _pack(parts: tuple[tuple[str, bytes], ...]) -> bytes:
+    if len(parts) == 1 and not parts[0][1]:
+        return _whole(parts[0][0])
+    return _COUNT(len(parts)) + b"".join(_short(name) + _LENGTH(len(body)) + body for name, body in parts)
+
+
+@lru_cache(10_000)
+def _whole(name: str) -> bytes:
+    return b"\x00\x00" + _short(name)
+
+
+def _short(text: str) -> bytes:
+    data = text.encode()
+    return bytes((len(data),)) + data

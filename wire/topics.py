@@ -24,9 +24,11 @@ __all__ = [
     "TopicLayout",
     "Trie",
     "Vehicle",
+    "carries_messages",
     "check_filter",
     "covers",
     "matches",
+    "only_messages",
     "parse",
 ]
 
@@ -71,6 +73,17 @@ def parse(topic: str) -> Topic:
             _check_segments(topic, (room,))
             return Room(room)
     raise TopicError(f"not a topic: {topic[:128]!r}; expected fleets/FLEET/VEHICLE/KIND or rooms/ROOM")
+
+
+def carries_messages(topic: str) -> bool:
+    """Whether what a topic carries is said once, each as good as the last (rooms, commands, replies), and not a
+    reading, which the next one overtakes."""
+    return topic.startswith("rooms/") or topic.endswith(("/commands", "/replies"))
+
+
+def only_messages(filter: str) -> bool:
+    """Whether every topic that a filter can match carries messages."""
+    return any(covers(grant, filter) for grant in ("rooms/#", "+/+/+/commands", "+/+/+/replies"))
 
 
 def check_filter(filter: str) -> str:

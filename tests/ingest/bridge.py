@@ -17,6 +17,7 @@ from ingest.settings import Settings
 from tests.programs import eventually
 from wire import keys
 from wire.reading import Reading, decode_reading
+from wire.store import parse_entry
 from wire.urls import parse_mqtt
 
 TOPIC = "fleets/berlin/v1/telemetry"
@@ -91,7 +92,7 @@ def payload(n: int) -> bytes:
 
 async def logged(redis: Redis, topic: str = TOPIC) -> list[Reading]:
     """The readings in a topic's log."""
-    return [decode_reading(fields[b"b"]) for _, fields in await redis.xrange(keys.log(topic))]
+    return [decode_reading(parse_entry(fields)) for _, fields in await redis.xrange(keys.log(topic))]
 
 
 async def numbers(redis: Redis, topic: str = TOPIC) -> list[int | None]:

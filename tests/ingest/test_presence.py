@@ -34,8 +34,8 @@ async def stored(redis: Redis, topic: str, mark: int) -> bool:
 
 
 async def presence(redis: Redis, topic: str) -> object:
-    [value] = await redis.hvals(keys.state(topic))
-    return decode_reading(parse_state(value)[1]).values["Online"]
+    [(_, body)] = parse_state(await redis.hgetall(keys.state(topic)))
+    return decode_reading(body).values["Online"]
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

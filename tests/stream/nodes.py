@@ -20,7 +20,7 @@ from wire import keys
 from wire.ids import parse_id
 from wire.protocol import Format
 from wire.reading import Reading, Value, decode_reading, encode
-from wire.store import SCRIPT, Entry, Retention, arguments
+from wire.store import SCRIPT, Entry, Retention, arguments, parse_entry
 
 TOPIC = "fleets/berlin/v1/telemetry"
 Event = dict[str, Any]
@@ -57,7 +57,7 @@ class Store:
     async def log(self, topic: str) -> list[tuple[int, Reading]]:
         """The readings in a topic's log, with their ids as one number."""
         return [
-            (parse_id(id), decode_reading(fields[b"b"])) for id, fields in await self.redis.xrange(keys.log(topic))
+            (parse_id(id), decode_reading(parse_entry(fields))) for id, fields in await self.redis.xrange(keys.log(topic))
         ]
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from tests.programs import eventually
 from wire import keys
 from wire.clock import now_ms
 from wire.ids import parse_id
-from wire.reading import Reading, encode, split
-from wire.store import SCRIPT, Entry, Retention, arguments, parse_state
+from wire.reading import Message, Reading, decode_reading, encode, split
+from wire.store import SCRIPT, Entry, Receipts, Retention, arguments, parse_state
 
 TOPIC = "fleets/berlin/v1/telemetry"
 OTHER = "fleets/berlin/v2/telemetry"
 PLENTY = Retention(1_000, 3_600_000)
+_SEQ = count()
 
 
 class Stored:
@@ -27,18 +32,17 @@ class Stored:
         self.redis = redis
         self._script = redis.register_script(SCRIPT)
 
-    async def call(self, entries: Iterable[Entry], retention: Retention = PLENTY) -> list[Any]:
+    async def call(self, entries: Sequence[Entry], retention: Retention = PLENTY) -> list[Any]:
         names, args = arguments(entries, retention)
         found: list[Any] = await self._script(keys=names, args=args)
         return found
 
     async def log(self, topic: str) -> list[tuple[str, bytes]]:
-        return [(id.decode(), fields[b"b"]) for id, fields in await self.redis.xrange(keys.log(topic))]
+        return [(id.decode(), *fields.values()) for id, fields in await self.redis.xrange(keys.log(topic))]
 
     async def state(self, topic: str) -> dict[str, tuple[str, bytes]]:
-        return {
-            name.decode(): parse_state(value) for name, value in (await self.redis.hgetall(keys.state(topic))).items()
-        }
+        fields = await self.redis.hgetall(keys.state(topic))
+        return {name.decode(): parsed for name, value in fields.items() for parsed in parse_state({name: value})}
 
 
 @pytest.fixture
@@ -47,8 +51,12 @@ async def stored(redis_url: str) -> AsyncIterator[Stored]:
         yield Stored(redis)
 
 
-def entry(topic: str = TOPIC, ts: int = 1, parts: tuple[str, ...] = ("Speed",), speed: float = 1.0) -> Entry:
-    return Entry(topic, encode(Reading(ts, {"Speed": speed})), ts, tuple((name, b"") for name in parts))
+def entry(
+    topic: str = TOPIC, ts: int = 1, parts: tuple[str, ...] = ("Speed",), speed: float = 1.0, seq: int | None = None
+) -> Entry:
+    """A reading; each is another one, unless `seq` says that it is the same."""
+    reading = Reading(ts, {"Speed": speed}, next(_SEQ) if seq is None else seq, received=now_ms())
+    return Entry(topic, encode(reading), ts, tuple((name, b"") for name in parts))
 
 
 async def test_an_entry_is_logged_becomes_the_state_and_is_published(stored: Stored) -> None:
@@ -56,11 +64,11 @@ async def test_an_entry_is_logged_becomes_the_state_and_is_published(stored: Sto
         await pubsub.psubscribe("fleets/*")
         await pubsub.get_message(timeout=5)
         one = entry(speed=54.2)
-        (first,) = await stored.call([one])
+        first, _ = await stored.call([one])
         id = first.decode()
         assert await stored.log(TOPIC) == [(id, one.body)]
         assert await stored.state(TOPIC) == {"Speed": (id, one.body)}
-        assert await stored.redis.hget(keys.state(TOPIC), "Speed") == f"{id} 1 ".encode() + one.body
+        assert await stored.redis.hget(keys.state(TOPIC), "Speed") == f"{id} ".encode() + one.body
         heard = await pubsub.get_message(timeout=5)
         assert heard is not None
         assert (heard["channel"].decode(), split(heard["data"])) == (TOPIC, (id, one.body))
@@ -72,7 +80,7 @@ async def test_a_subscriber_hears_a_batch_in_the_order_of_ids(stored: Stored) ->
         await pubsub.psubscribe("fleets/*")
         await pubsub.get_message(timeout=5)
         batch = [entry(topic, speed=speed) for speed, topic in enumerate([TOPIC, OTHER] * 20)]
-        (first,) = await stored.call(batch)
+        first, _ = await stored.call(batch)
         heard = [await pubsub.get_message(timeout=5) for _ in batch]
     payloads = [split(message["data"]) for message in heard if message]
     ms, _, n = first.decode().partition("-")
@@ -135,12 +143,14 @@ async def test_the_same_holds_within_one_batch(stored: Stored) -> None:
 
 
 async def test_each_field_of_the_state_has_its_own_newest(stored: Stored) -> None:
-    old = Entry(TOPIC, b"old", 1, (("a", b""), ("b", b"old b")))
-    new = Entry(TOPIC, b"new", 2, (("b", b"new b"), ("c", b"")))
-    for one in (new, old):
+    def reading(ts: int, *names: str) -> Entry:
+        one = {name: encode(Reading(ts, {name: ts})) for name in names}
+        return Entry(TOPIC, encode(Reading(ts, dict.fromkeys(names, ts), received=now_ms())), ts, tuple(one.items()))
+
+    for one in (reading(2, "b", "c"), reading(1, "a", "b")):
         await stored.call([one])
-    bodies = {name: body for name, (_, body) in (await stored.state(TOPIC)).items()}
-    assert bodies == {"a": b"old", "b": b"new b", "c": b"new"}
+    values = {name: decode_reading(body).values for name, (_, body) in (await stored.state(TOPIC)).items()}
+    assert values == {"a": {"a": 1}, "b": {"b": 2}, "c": {"c": 2}}
 
 
 async def test_bodies_may_hold_any_bytes(stored: Stored) -> None:
@@ -188,7 +198,7 @@ async def test_an_empty_batch_is_nothing(stored: Stored) -> None:
 async def test_a_key_of_another_type_refuses_that_entry_only(stored: Stored, key: Any) -> None:
     await stored.redis.set(key(OTHER), "not ours")
     batch = [entry(TOPIC, ts=1), entry(OTHER, ts=2), entry(TOPIC, ts=3), entry(OTHER, ts=4), entry(TOPIC, ts=5)]
-    _, *refused = await stored.call(batch)
+    _, _, *refused = await stored.call(batch)
     assert refused[::2] == [1, 3]
     assert all(b"WRONGTYPE" in why for why in refused[1::2])
     assert [body for _, body in await stored.log(TOPIC)] == [batch[place].body for place in (0, 2, 4)]
@@ -199,11 +209,11 @@ async def test_a_key_of_another_type_refuses_that_entry_only(stored: Stored, key
 async def test_a_refused_entry_with_several_parts_does_not_shift_those_after_it(stored: Stored) -> None:
     await stored.redis.set(keys.log(OTHER), "not ours")
     refused = Entry(OTHER, b"refused", 1, (("a", b"1"), ("b", b"2"), ("c", b"3")))
-    after = Entry(TOPIC, b"after", 2, (("d", b"4"),))
-    _, *found = await stored.call([refused, after])
+    after = Entry(TOPIC, b"after", 2, (("d", b"4"), ("e", b"5")))
+    _, _, *found = await stored.call([refused, after])
     assert found[0] == 0
     assert [body for _, body in await stored.log(TOPIC)] == [b"after"]
-    assert {name: body for name, (_, body) in (await stored.state(TOPIC)).items()} == {"d": b"4"}
+    assert {name: body for name, (_, body) in (await stored.state(TOPIC)).items()} == {"d": b"4", "e": b"5"}
 
 
 async def test_what_is_refused_for_its_log_is_not_published(stored: Stored) -> None:
@@ -214,3 +224,106 @@ async def test_what_is_refused_for_its_log_is_not_published(stored: Stored) -> N
         await stored.call([entry(OTHER), entry(TOPIC)])
         heard = await eventually(lambda: pubsub.get_message(timeout=1))
     assert heard["channel"].decode() == TOPIC
+
+
+async def test_a_reading_that_comes_again_is_stored_and_published_once(stored: Stored) -> None:
+    async with stored.redis.pubsub() as pubsub:
+        await pubsub.psubscribe("fleets/*")
+        await pubsub.get_message(timeout=5)
+        batch = [entry(ts=ts, seq=ts) for ts in (5, 6, 7)]
+        assert (await stored.call(batch))[1] == 0
+        assert (await stored.call([entry(ts=6, seq=6), entry(ts=8, seq=8), *batch]))[1] == 4
+        heard = [await pubsub.get_message(timeout=5) for _ in range(4)]
+        assert await pubsub.get_message(timeout=0.05) is None
+    assert [decode_reading(split(message["data"])[1]).seq for message in heard if message] == [5, 6, 7, 8]
+    assert [decode_reading(body).seq for _, body in await stored.log(TOPIC)] == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("parts", [("Speed",), ()])
+async def test_late_and_historical_readings_that_come_again_are_known_too(
+    stored: Stored, parts: tuple[str, ...]
+) -> None:
+    await stored.call([entry(ts=ts, seq=ts) for ts in range(100, 300)])
+    late = [entry(ts=ts, seq=1000 + ts, parts=parts) for ts in (150, 120, 299, 300)]
+    assert (await stored.call(late[:3]))[1] == 0
+    await stored.call([entry(ts=ts, seq=ts) for ts in range(301, 400)])
+    assert (await stored.call(late))[1] == 3
+    assert (await stored.call([entry(ts=ts, seq=ts) for ts in (100, 250, 399)]))[1] == 3
+    assert len(await stored.log(TOPIC)) == 303
+
+
+async def test_readings_that_differ_in_anything_but_their_arrival_are_two(stored: Stored) -> None:
+    await stored.call([entry(ts=9, seq=1)])
+    others = [entry(ts=9, seq=2), entry(ts=9, seq=1, speed=2.0), entry(ts=8, seq=1), entry(OTHER, ts=9, seq=1)]
+    assert (await stored.call(others))[1] == 0
+    assert len(await stored.log(TOPIC)) == 4
+
+
+async def test_what_a_log_no_longer_has_is_stored_again(stored: Stored) -> None:
+    await stored.call([entry(ts=1, seq=1)])
+    await stored.call([entry(ts=ts, seq=ts) for ts in range(2, 1_000)], Retention(100, 3_600_000))
+    assert decode_reading((await stored.log(TOPIC))[0][1]).seq != 1
+    assert (await stored.call([entry(ts=1, seq=1)]))[1] == 0
+
+
+async def test_foreign_entries_of_a_log_are_passed_over(stored: Stored) -> None:
+    await stored.call([entry(ts=5, seq=5)])
+    for body in (b"", b"noise", b"\xc1", encode({"ts": "x"})):
+        await stored.redis.xadd(keys.log(TOPIC), {"b": body})
+    await stored.redis.hset(keys.state(TOPIC), "Speed", "noise")
+    assert (await stored.call([entry(ts=5, seq=5), entry(ts=4, seq=4)]))[1] == 1
+
+
+async def test_messages_are_each_as_good_as_the_last(stored: Stored) -> None:
+    hello = Entry("rooms/ops", encode(Message(5, "hello")))
+    assert (await stored.call([hello, hello]))[1] == 0
+    assert len(await stored.log("rooms/ops")) == 2
+
+
+async def test_a_command_waits_under_its_id(stored: Stored) -> None:
+    command = Entry("fleets/berlin/v1/commands", encode(Message(5, {"name": "ping"})))
+    id, _ = await stored.call([command])
+    assert await stored.redis.xrange(keys.COMMANDS) == [(id, {b"topic": command.topic.encode(), b"b": command.body})]
+    assert [found for found, _ in await stored.log(command.topic)] == [id.decode()]
+
+
+async def test_receipts_are_kept_with_the_batch_and_only_the_newest(stored: Stored) -> None:
+    for n in range(10):
+        names, args = arguments([entry(seq=n)], PLENTY, Receipts("bridge", bytes([n]) * 8, 32))
+        await stored.redis.eval(SCRIPT, len(names), *names, *args)
+    kept = await stored.redis.get(keys.session("bridge"))
+    assert 32 <= len(kept) <= 64
+    assert kept.endswith(b"".join(bytes([n]) * 8 for n in (6, 7, 8, 9)))
+
+
+@given(data=strategies.data())
+@settings(max_examples=60, deadline=None)
+def test_order_and_splits_and_repetitions_make_no_difference(session_redis: str, data: strategies.DataObject) -> None:
+    """Whatever the order of readings and their split over bridges and calls: the log has each once, and the
+    state is the newest of each signal."""
+    times = data.draw(strategies.lists(strategies.integers(1, 40), min_size=1, max_size=20, unique=True))
+    readings = [
+        (ts, data.draw(strategies.sampled_from(["a", "b", "ab"])), data.draw(strategies.booleans())) for ts in times
+    ]
+    sent = data.draw(
+        strategies.permutations(readings + data.draw(strategies.lists(strategies.sampled_from(readings))))
+    )
+    calls: list[list[Entry]] = [[]]
+    for ts, signals, historical in sent:
+        values = dict.fromkeys(signals, ts)
+        body = encode(Reading(ts, values, historical=historical, received=now_ms() + len(calls)))
+        calls[-1].append(Entry(TOPIC, body, ts, () if historical else ((signals, b""),)))
+        if data.draw(strategies.booleans()):
+            calls.append([])
+    with closing(SyncRedis.from_url(session_redis)) as redis:
+        redis.flushall()
+        script = redis.register_script(SCRIPT)
+        for call in calls:
+            names, args = arguments(call, PLENTY)
+            script(keys=names, args=args)
+        log = [decode_reading(next(iter(fields.values()))) for _, fields in redis.xrange(keys.log(TOPIC))]
+        state = [decode_reading(body) for _, body in parse_state(redis.hgetall(keys.state(TOPIC)))]
+    assert sorted((r.ts, "".join(r.values), r.historical) for r in log) == sorted(readings)
+    newest = {name: ts for ts, signals, historical in sorted(readings) if not historical for name in signals}
+    found = {name: r.ts for r in sorted(state, key=lambda r: r.ts) for name in r.values}
+    assert found == newest

@@ -64,7 +64,7 @@ def usual(**fields: Any) -> bytes:
         ),
         (
             b'{"ts":1,"seq":2,"historical":true,"Speed":5,"On":false}',
-            Reading(1, {"Speed": 5, "On": False}, 2, True, NOW),
+            Reading(1, {"Speed": 5, "On": False}, 2, True, received=NOW),
         ),
         (b' {"Speed":5}\n', Reading(NOW, {"Speed": 5}, received=NOW, clock="arrival")),
         (b'{"values":{"Speed":5}}', Reading(NOW, {"Speed": 5}, received=NOW, clock="arrival")),
@@ -221,6 +221,6 @@ def test_every_good_reading_is_read(
     ).encode()
     found = decode_json(payload, NOW)
     clock: Any = "arrival" if ts is None else "device"
-    assert found == [Reading(NOW if ts is None else ts, signals, seq, historical, NOW, clock)]
+    assert found == [Reading(NOW if ts is None else ts, signals, seq, historical, received=NOW, clock=clock)]
     assert repr(found[0].values) == repr(signals)
     check(found)
