@@ -46,7 +46,8 @@ class Decoder:
                     for topic, reading in find(name, message.content_type)(payload, received):
                         if reading.ts > latest:
                             reading = self._clamped(reading, received)
-                        entries.append(Entry(topic, encode(reading), reading.ts, parts(topic, reading)))
+                        timed = reading.clock == "device"
+                        entries.append(Entry(topic, encode(reading), reading.ts, parts(topic, reading), timed))
                 except (PayloadError, TopicError) as error:
                     reason = error.reason if isinstance(error, PayloadError) else "bad_topic"
                     self._metrics.dead.labels(reason).inc()

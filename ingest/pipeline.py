@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Sequence
 
@@ -105,7 +106,7 @@ class Pipeline:
             Arrivals(received, [m for m in messages if not (m.retain or (m.duplicate and book.holds(m)))])
             for received, messages in arrivals
         ]
-        return self._decoder.decode(fresh)._replace(receipts=pack(arrivals))
+        return self._decoder.decode(fresh)._replace(receipts=pack(arrivals, random.getrandbits(48)))
 
     async def _keep(self, source: Source, arrivals: Sequence[Arrivals], batch: Batch) -> None:
         await self._store.write(batch)

@@ -19,11 +19,11 @@ __all__ = ["RECEIPT_BYTES", "ReceiptBook", "pack"]
 RECEIPT_BYTES = 8
 
 
-def pack(batch: Sequence[Arrivals]) -> bytes:
-    """The receipts of what is stored together: 8 bytes, little-endian, for each message of QoS 1."""
-    receipts = array(
-        "Q", [crc32(m.payload) << 16 | m.packet_id for _, messages in batch for m in messages if m.packet_id]
-    )
+def pack(batch: Sequence[Arrivals], number: int) -> bytes:
+    """The receipts of what is stored together: 8 bytes, little-endian, for each message of QoS 1, and the batch's
+    number, 48 bits, under the identifier 0, which no message has."""
+    receipts = array("Q", [number << 16])
+    receipts.extend([crc32(m.payload) << 16 | m.packet_id for _, messages in batch for m in messages if m.packet_id])
     if byteorder == "big":
         receipts.byteswap()
     return receipts.tobytes()

@@ -41,12 +41,12 @@ class Shapes:
         return parts
 
     def _name(self, shape: tuple[str, ...]) -> str:
-        """The signals' names in order, or a digest of them where that is long or would be ambiguous."""
+        """The signals' names in order, or a digest of them where that is long or would be ambiguous, or the name of a field of the script's."""
         name = self._names.get(shape)
         if name is None:
             signals = sorted(shape)
             name = ",".join(signals)
-            if len(name) > _MAX_NAME or name.count(",") >= len(signals):
+            if len(name) > _MAX_NAME or name.count(",") >= len(signals) or name.startswith("@"):
                 name = hashlib.blake2b(encode(signals), digest_size=12).hexdigest()
             if len(self._names) < 10_000:
                 self._names[shape] = name

@@ -124,7 +124,7 @@ class Store:
             due = time.monotonic() + REGISTER_AGAIN_SECONDS
             self._registered.update(dict.fromkeys(new, due))
         if batch.entries or batch.receipts:
-            receipts = Receipts(self._client_id, batch.receipts, self._receipts_bytes)
+            receipts = Receipts(self._client_id, batch.receipts, self._receipts_bytes) if batch.receipts else None
             names, args = arguments(batch.entries, self._retention, receipts)
             _, duplicates, *refused = await self._script(keys=names, args=args)
             if refused:

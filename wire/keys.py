@@ -7,7 +7,6 @@ __all__ = [
     "COMMANDS",
     "DEAD",
     "FLEETS",
-    "NEWEST",
     "NODES",
     "ROOMS",
     "fleet",
@@ -39,7 +38,7 @@ def log(topic: str) -> str:
 def state(topic: str) -> str:
     """Hash: the last known state of a topic. A field for each set of signals that the device sends
     together, with the newest reading of just that set as `<id> <body>`; merged signal by signal,
-    the newest `ts` first, they are the state. And `NEWEST`."""
+    the newest `ts` first, they are the state. Fields that begin with `@` are the script's own."""
     return f"{_stem(topic)}:state"
 
 

@@ -1,26 +1,35 @@
 -- Stores a batch: for each entry one atomic append to its log, merge into its state, and publish. A reading that
 -- its log has already is left out.
 --
--- KEYS  the clock, the stream of waiting commands, and, for a bridge, the receipts of its session
+-- KEYS  the clock, the stream of waiting commands, and, for a bridge, the receipts of its session, which are never
+--       the same for two batches
 -- ARGV  cap of a log in entries, cap of its age in ms, number of entries, entries, receipts, cap of the receipts in bytes
 --
 -- Entries are packed as `wire/store.py` says; one argument for all of them, since Redis and Lua spend 0.4 us on each
 -- argument (Redis 7.0, perf), and eight for each entry were a third of the whole.
 --
 -- Returns the first id given out, how many were left out, then for each refused entry its place (from 0) and why.
+-- The first id is empty when all were, since the whole batch is stored already.
 --
 -- Ids grow over all topics in the order of publishing, also when the clock of the machine steps back;
 -- that makes a single id a complete cursor for every client.
 --
 -- The state's field `@newest` is the greatest ts so far. A reading with a greater one is new for certain, and goes
--- into the log as `b`, in order. Every other one goes there as `l`, late, unless reading back finds it there.
+-- into the log as `b`, in order. Every other one goes there as `l`, late, unless reading back finds it there. So does
+-- a historical reading, which changes no state; `@early` is the greatest ts of those that came before they were late.
 
 local floor, find, sub, format, unpack = math.floor, string.find, string.sub, string.format, struct.unpack
 local call, try = redis.call, redis.pcall
 
 local MESSAGE, COMMAND = 65534, 65535 -- in the place of the number of parts
+local UNTIMED = 16384 -- added to it where the ts is the arrival: equal bodies are two readings then
 local ARRIVAL = 18 -- the last bytes of a reading: when it arrived, which differs each time that it comes
 local FIRST_PAGE, LONGEST_PAGE = 8, 64 -- entries; what comes late is mostly near the end
+
+-- A bridge that has had no answer sends its batch again: what that call has left behind says whether it was stored.
+if KEYS[3] and call('GETRANGE', KEYS[3], -#ARGV[5], -1) == ARGV[5] then
+  return { '', tonumber(ARGV[3]) }
+end
 
 local time = call('TIME')
 local now = time[1] * 1000 + floor(time[2] / 1000)
@@ -41,7 +50,7 @@ local result = { prefix .. n, 0 }
 if count > 0 then
   call('SET', KEYS[1], prefix .. (n + count - 1))
 end
-if KEYS[3] and #ARGV[5] > 0 and call('APPEND', KEYS[3], ARGV[5]) > 2 * ARGV[6] then
+if KEYS[3] and call('APPEND', KEYS[3], ARGV[5]) > 2 * ARGV[6] then
   call('SET', KEYS[3], call('GETRANGE', KEYS[3], -ARGV[6], -1))
 end
 
@@ -60,14 +69,14 @@ local function stamp(body)
 end
 
 -- Whether a log has this reading. Readings in order grow in ts, and a late one came after those that are newer than
--- it: once an older one in order is met, there is nothing to be found behind it.
-local function known(log, ts, body)
+-- it: once an older one in order is met, there is nothing to be found behind it, unless it was `early`.
+local function known(log, ts, body, early)
   local read = logs[log]
   if not read then
     read = { bodies = {}, ts = math.huge, from = '+', page = FIRST_PAGE }
     logs[log] = read
   end
-  while read.from and read.ts >= ts do
+  while read.from and (early or read.ts >= ts) do
     local page = call('XREVRANGE', log, read.from, '-', 'COUNT', read.page)
     local in_order
     for _, entry in ipairs(page) do
@@ -102,17 +111,26 @@ for i = 1, count do
   at, topic, log, state, body, ts, parts, name, p = unpack('>Bc0Bc0Bc0Bc0Ic0c16HBc0', packed, p)
   -- Lua writes a number by printf (0.3 us), so the place comes written, and serves while it is the number.
   local id = n == 0 and prefix .. at or prefix .. (n + at)
-  local answer, late, skip = nil, false, false
+  local answer, late, skip, timed = nil, false, false, true
   if parts < MESSAGE then
+    if parts >= UNTIMED then
+      parts, timed = parts - UNTIMED, false
+    end
     answer = try('HGET', state, '@newest')
     if type(answer) == 'table' then
       skip = true
       refuse(i - 1, answer.err)
-    elseif (answer and ts <= answer) or (parts == 0 and name == '') then
-      late = true
-      if known(log, tonumber(ts), body) then
-        skip = true
-        result[2] = result[2] + 1
+    else
+      local historical = parts == 0 and name == ''
+      late = historical or (answer and ts <= answer)
+      if late and timed then
+        local earliest = historical and call('HGET', state, '@early')
+        if known(log, tonumber(ts), body, earliest and ts <= earliest) then
+          skip = true
+          result[2] = result[2] + 1
+        elseif historical and not (answer and ts <= answer) and not (earliest and ts <= earliest) then
+          call('HSET', state, '@early', ts)
+        end
       end
     end
   end

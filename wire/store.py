@@ -19,7 +19,7 @@ __all__ = ["SCRIPT", "Entry", "Receipts", "Retention", "arguments", "parse_entry
 SCRIPT = files("wire").joinpath("store.lua").read_text("utf-8")
 
 _MESSAGE, _COMMAND = b"\xff\xfe\x00", b"\xff\xff\x00"
-_NEWEST = keys.NEWEST.encode()
+_UNTIMED = 0x4000
 _LENGTH = struct.Struct(">I").pack
 _COUNT = struct.Struct(">Hx").pack
 
@@ -29,13 +29,15 @@ class Entry(Struct, frozen=True, gc=False):
 
     A reading has a `ts`, epoch ms, and `parts`: the fields of the state that it sets while it is the newest, by
     name, with their bodies (a single one may be empty: the entry's own). Without parts it leaves the state alone:
-    it is historical. A message (room, command, reply) has neither, and goes into the log only.
+    it is historical. One that the log has already is not stored again, unless it is not `timed`: its `ts` is not
+    the device's, and no part of what it is. A message (room, command, reply) has neither, and goes into the log only.
     """
 
     topic: str
     body: bytes
     ts: int = 0
     parts: tuple[tuple[str, bytes], ...] = ()
+    timed: bool = True
 
 
 class Retention(NamedTuple):
@@ -46,7 +48,8 @@ class Retention(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """What a bridge's session has received with a batch, to be kept with it: bytes of its own, the newest `keep`."""
+    """What a bridge's session has received with a batch, to be kept with it: bytes of its own, never twice the same;
+    the newest `keep` of them stay."""
 
     client_id: str
     packed: bytes
@@ -60,14 +63,15 @@ def arguments(
 
     An entry is packed as: its place in decimals, topic, log and state keys, each behind a byte of length; the body
     behind four; ts in 16 digits, so that it compares as text; how many parts with bodies follow, in two bytes,
-    or 65534 for a message, 65535 for a command; the name of the part that is the whole body; then each other
-    part's name behind a byte, and its body behind four.
+    16384 more when it is not timed, or 65534 for a message, 65535 for a command; the name of the part that is the
+    whole body; then each other part's name behind a byte, and its body behind four.
     """
     packed: list[bytes] = []
     for place, entry in enumerate(entries):
         head, tail = _frame(entry.topic)
         body = entry.body
-        packed += (_place(place), head, _LENGTH(len(body)), body, b"%016d" % entry.ts, tail or _pack(entry.parts))
+        ts, end = b"%016d" % entry.ts, tail or _pack(entry.parts, entry.timed)
+        packed += (_place(place), head, _LENGTH(len(body)), body, ts, end)
     names = [keys.CLOCK, keys.COMMANDS]
     args: list[bytes | int] = [retention.entries, retention.age_ms, len(entries), b"".join(packed)]
     if receipts is not None:
@@ -85,7 +89,7 @@ def parse_entry(fields: Mapping[bytes, bytes]) -> bytes:
 
 def parse_state(fields: Mapping[bytes, bytes]) -> list[tuple[str, bytes]]:
     """Ids and bodies that a state hash holds; merged signal by signal they are the state."""
-    return [split(value) for name, value in fields.items() if name != _NEWEST]
+    return [split(value) for name, value in fields.items() if not name.startswith(b"@")]
 
 
 @lru_cache(10_000)
@@ -102,15 +106,17 @@ def _frame(topic: str) -> tuple[bytes, bytes]:
     return _short(topic) + _short(keys.log(topic)) + _short(keys.state(topic)), tail
 
 
-def _pack(parts: tuple[tuple[str, bytes], ...]) -> bytes:
+def _pack(parts: tuple[tuple[str, bytes], ...], timed: bool) -> bytes:
     if len(parts) == 1 and not parts[0][1]:
-        return _whole(parts[0][0])
-    return _COUNT(len(parts)) + b"".join(_short(name) + _LENGTH(len(body)) + body for name, body in parts)
+        return _whole(parts[0][0], timed)
+    return _COUNT(len(parts) + (0 if timed else _UNTIMED)) + b"".join(
+        _short(name) + _LENGTH(len(body)) + body for name, body in parts
+    )
 
 
 @lru_cache(10_000)
-def _whole(name: str) -> bytes:
-    return b"\x00\x00" + _short(name)
+def _whole(name: str, timed: bool) -> bytes:
+    return (b"\x00\x00" if timed else b"\x40\x00") + _short(name)
 
 
 def _short(text: str) -> bytes:

@@ -287,6 +287,28 @@ async def test_a_command_waits_under_its_id(stored: Stored) -> None:
     assert [found for found, _ in await stored.log(command.topic)] == [id.decode()]
 
 
+async def test_readings_without_a_time_of_their_own_are_each_stored(stored: Stored) -> None:
+    same = entry(seq=0, ts=5)
+    untimed = Entry(same.topic, same.body, same.ts, same.parts, timed=False)
+    assert (await stored.call([untimed, untimed]))[1] == 0
+    assert (await stored.call([untimed]))[1] == 0
+    assert len(await stored.log(TOPIC)) == 3
+
+
+async def test_a_batch_that_is_sent_again_is_stored_once(stored: Stored) -> None:
+    async def send(number: bytes) -> list[Any]:
+        same = entry(seq=0, ts=5)
+        batch = [Entry(same.topic, same.body, same.ts, same.parts, timed=False)] * 3 + [Entry("rooms/ops", b"hello")]
+        names, args = arguments(batch, PLENTY, Receipts("bridge", number * 8, 1_000))
+        found: list[Any] = await stored.redis.eval(SCRIPT, len(names), *names, *args)
+        return found
+
+    assert (await send(b"1"))[1:] == [0]
+    assert (await send(b"1"))[1:] == [4]
+    assert (await send(b"2"))[1:] == [0]
+    assert (len(await stored.log(TOPIC)), len(await stored.log("rooms/ops"))) == (6, 2)
+
+
 async def test_receipts_are_kept_with_the_batch_and_only_the_newest(stored: Stored) -> None:
     for n in range(10):
         names, args = arguments([entry(seq=n)], PLENTY, Receipts("bridge", bytes([n]) * 8, 32))
