@@ -4,8 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+KILLS  ?= 100
+SEED   ?= 1
 
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test check format bench bench-ingest bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -36,6 +38,15 @@ format: $(STAMP) ## let ruff put the code in order
 
 bench: $(STAMP)  ## readings/s, latency and CPU per reading through the whole pipeline
 	@$(BIN)/python -m bench.pipeline $(ARGS)
+
+bench-ingest: $(STAMP)  ## bridges compared: ours, Node's, a naive one, and what the broker delivers
+	@$(BIN)/python -m bench.ingest $(ARGS)
+
+bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millions of readings, Redis away
+	@$(BIN)/python -m bench.memory $(ARGS)
+
+soak: $(STAMP)   ## kill bridges, Redis and the broker under load; nothing may be lost or doubled: make soak KILLS=100 SEED=1
+	@$(BIN)/python -m tests.e2e.crash --kills $(KILLS) --seed $(SEED)
 
 lock: $(STAMP)   ## renew the lock files from pyproject.toml (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock pyproject.toml
