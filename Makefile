@@ -48,6 +48,9 @@ bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millio
 soak: $(STAMP)   ## kill bridges, Redis and the broker under load; nothing may be lost or doubled: make soak KILLS=100 SEED=1
 	@$(BIN)/python -m tests.e2e.crash --kills $(KILLS) --seed $(SEED)
 
+bench-receivers: $(STAMP) ## MQTT receivers, ours beside mqttium and aiomqtt
+	@$(BIN)/python -m bench.ingest --only codec,mqttium,aiomqtt,sink $(ARGS)
+
 lock: $(STAMP)   ## renew the lock files from pyproject.toml (hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev -o requirements-dev.lock pyproject.toml

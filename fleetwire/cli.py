@@ -106,14 +106,14 @@ def ingest(
         typer.Option(
             envvar="FLEETWIRE_LAYOUT",
             help="The broker's own topics and their formats, TEMPLATE[=FORMAT], separated by spaces, like"
-            " vehicles/{vehicle}/{fleet}/data=msgpack. Formats: json, msgpack, thingsboard, thingsboard-gateway, senml,"
-            " senml-cbor, owntracks, sparkplug.",
+            " vehicles/{vehicle}/{fleet}/data=msgpack. Formats: json, msgpack, thingsboard, thingsboard-gateway,"
+            " senml, senml-cbor, owntracks, sparkplug.",
         ),
     ] = None,
     batch: Annotated[int, typer.Option(envvar="FLEETWIRE_BATCH", help="Most messages in one batch.")] = 1_000,
     linger_ms: Annotated[
-        int, typer.Option(envvar="FLEETWIRE_LINGER_MS", help="How long a batch may fill, in ms.")
-    ] = 5,
+        int, typer.Option(envvar="FLEETWIRE_LINGER_MS", help="How long messages may gather between two reads, in ms.")
+    ] = 10,
     inbox: Annotated[
         int, typer.Option(envvar="FLEETWIRE_INBOX", help="Most messages that wait, unacknowledged ones included.")
     ] = 10_000,
@@ -124,6 +124,13 @@ def ingest(
             help="How far in the future a device's clock may be, in s; beyond it the arrival counts.",
         ),
     ] = 300,
+    command_properties: Annotated[
+        bool,
+        typer.Option(
+            envvar="FLEETWIRE_COMMAND_PROPERTIES",
+            help="Send commands with MQTT 5 properties; not to rumqttd, which can't give them to devices of 3.1.1.",
+        ),
+    ] = True,
     log_entries: LogEntries = 1_000,
     log_age_s: LogAge = 3_600,
     host: Host = "127.0.0.1",
@@ -160,6 +167,7 @@ def ingest(
         linger_ms=linger_ms,
         inbox=inbox,
         max_ahead_ms=max_ahead_s * 1000,
+        command_properties=command_properties,
         retention=Retention(log_entries, log_age_s * 1000),
     )
     configure(log_format)

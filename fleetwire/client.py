@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -146,7 +146,7 @@ async def subscribe(
     token: str | None = None,
     on_state: Callable[[str], None] = lambda state: None,
     **options: Any,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Events of one subscription, over every loss of a node: reconnects as the table of close codes says, to the
     next of the URLs, with the last cursor.
 

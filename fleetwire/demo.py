@@ -123,7 +123,9 @@ async def _services(embedded: Servers, ports: list[int], logs: Path) -> AsyncIte
             for port in ports
         ]
         mqtt = ("--mqtt-url", f"mqtt://127.0.0.1:{embedded.mqtt5}", "--metrics-port", str(metrics_port))
-        bridge = await stack.enter_async_context(part("ingest", "ingest", *mqtt, *redis, logs=logs))
+        # rumqttd's listener for MQTT 3.1.1 ends when it is to pass on a message with properties.
+        plain = "--no-command-properties"
+        bridge = await stack.enter_async_context(part("ingest", "ingest", *mqtt, *redis, plain, logs=logs))
         await ready(bridge, f"http://127.0.0.1:{metrics_port}/readyz")
         for node, port in zip(running, ports, strict=True):
             await ready(node, f"http://127.0.0.1:{port}/readyz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -55,10 +56,19 @@ def serve(app: Starlette, host: str, port: int, *, frame_bytes: int = 65_536) ->
             access_log=False,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
+        _rest_the_collector()
         server = _Server(config, getattr(app.state, "drain", lambda: None))
         server.run(sockets=[listener])
         if server.failed:
             raise Unavailable("stopped after an internal error; see the log above")
+
+
+def _rest_the_collector() -> None:
+    """What was imported stays; what a batch makes is freed by its counts. To look through it for cycles after each
+    700 objects took 10 % of the CPU of the bridge (perf)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The bridge as an ASGI app: the pipeline is its lifespan, health and metrics are its routes."""
+"""The bridge as an ASGI app: pipeline, downlink and commands are its lifespan, health and metrics its routes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ingest.commands import Commands
 from ingest.decoder import Decoder
+from ingest.downlink import Downlink
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import Settings
@@ -31,15 +33,21 @@ def create_app(settings: Settings) -> Starlette:
     # 3.11 may swallow a cancellation.
     redis = Redis.from_url(settings.redis_url, socket_timeout=None, retry=Retry(NoBackoff(), 0))
     store = Store(redis, metrics, settings)
-    decoder = Decoder(settings, metrics, lambda topic, payload: None)
+    downlink = Downlink(settings, metrics)
+    decoder = Decoder(settings, metrics, downlink.post)
+    commands = Commands(settings, redis, store, downlink, metrics)
     pipeline = Pipeline(settings, redis, store, decoder, metrics)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with redis, asyncio.TaskGroup() as group:
-            task = group.create_task(pipeline.run(), name="pipeline")
+            tasks = [
+                group.create_task(part.run(), name=name)
+                for name, part in (("pipeline", pipeline), ("downlink", downlink), ("commands", commands))
+            ]
             yield
-            task.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from math import ceil
@@ -16,6 +16,7 @@ from math import ceil
 import msgspec
 from redis.asyncio import Redis
 
+from ingest.alarm import Alarm
 from ingest.answers import presence_in, read_answers
 from ingest.downlink import PUBLISHES, Downlink
 from ingest.hearing import Hearing
@@ -55,8 +56,8 @@ class Commands:
         self._waiting = Waiting()
         self._queue = Queue(redis, settings.client_id)
         self._hearing = Hearing(redis, self._hear, self._doubt)
-        self._sends = _Alarm(self._waiting.next_due)
-        self._ends = _Alarm(self._waiting.next_end)
+        self._sends = Alarm(self._waiting.next_due)
+        self._ends = Alarm(self._waiting.next_end)
         self._settled: set[str] = set()  # to be struck out of the stream
         self._settling = asyncio.Event()
         self._doubtful = False  # whether something may have been said unheard
@@ -110,13 +111,13 @@ class Commands:
             try:
                 vehicle, command = _read(entry)
             except PayloadError as error:
-                log.warning("a command that can't be read, %s: %s", entry.id, error)
                 self._metrics.dead.labels(error.reason).inc()
                 dead.append(DeadLetter(keys.COMMANDS, error.reason, str(error), entry.fields.get(b"b", b"")))
                 self._leave(entry.id)
             else:
                 added.append(self._waiting.add(entry.id, vehicle, command, now_ms(), sent=sent))
         if dead:
+            log.warning("%d commands that can't be read, the first: %s", len(dead), dead[0].detail)
             await self._store.write(Batch([], dead))
         if added:
             await self._hearing.listen(_channels(self._waiting.vehicles))
@@ -146,8 +147,7 @@ class Commands:
                 correlation=pending.id.encode(),
                 expiry_s=max(1, ceil((command.expires - now_ms()) / 1000)),
             )
-        except Unavailable as error:
-            log.warning("command %s was not sent: %s", pending.id, error)
+        except Unavailable:  # the downlink says why, once for all
             self._waiting.failed(pending, now_ms())
         else:
             self._metrics.commands_sent.inc()
@@ -229,26 +229,6 @@ class Commands:
 
     def _doubt(self) -> None:
         self._doubtful = True
-
-
-class _Alarm:
-    """Rings at a moment, epoch ms, that may change; then `changed` has to be called."""
-
-    def __init__(self, moment: Callable[[], int | None]) -> None:
-        self._moment = moment
-        self._event = asyncio.Event()
-
-    def changed(self) -> None:
-        """The moment is another."""
-        self._event.set()
-
-    async def ring(self) -> None:
-        """Returns at the moment, or when it has passed."""
-        while (moment := self._moment()) is None or moment > now_ms():
-            self._event.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if moment is None else (moment - now_ms()) / 1000):
-                    await self._event.wait()
 
 
 def _channels(vehicles: Iterable[str]) -> list[str]:

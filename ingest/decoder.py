@@ -46,8 +46,7 @@ class Decoder:
                     for topic, reading in find(name, message.content_type)(payload, received):
                         if reading.ts > latest:
                             reading = self._clamped(reading, received)
-                        timed = reading.clock == "device"
-                        entries.append(Entry(topic, encode(reading), reading.ts, parts(topic, reading), timed))
+                        entries.append(Entry(topic, encode(reading), reading.ts, parts(topic, reading)))
                 except (PayloadError, TopicError) as error:
                     reason = error.reason if isinstance(error, PayloadError) else "bad_topic"
                     self._metrics.dead.labels(reason).inc()

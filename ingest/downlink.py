@@ -31,6 +31,7 @@ class Downlink:
         self._address = settings.address
         self._identifier = f"{settings.client_id}-commands"
         self._v5 = settings.mqtt_version == "5"
+        self._properties = self._v5 and settings.command_properties
         self._disconnects = metrics.disconnects.labels("mqtt")
         self._client: aiomqtt.Client | None = None
         self._lost: asyncio.Future[None] | None = None
@@ -52,7 +53,7 @@ class Downlink:
                 delay = backoff.next()
                 log.warning("no broker for commands at %s: %s; again in %.1f s", self._address, error, delay)
                 self._disconnects.inc()
-            await asyncio.sleep(delay)
+                await asyncio.sleep(delay)
 
     async def publish(
         self,
@@ -64,7 +65,7 @@ class Downlink:
         expiry_s: int,
         content_type: str = "application/json",
     ) -> None:
-        """Publish at QoS 1: returns when the broker has it. With MQTT 3.1.1 only topic and payload arrive.
+        """Publish at QoS 1: returns when the broker has it. Without properties only topic and payload arrive.
 
         Raises Unavailable when the broker is away, or does not confirm it.
         """
@@ -72,7 +73,7 @@ class Downlink:
         if client is None or lost is None:
             raise Unavailable("no connection to the broker")
         properties = None
-        if self._v5:
+        if self._properties:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.ResponseTopic = response_topic
             properties.CorrelationData = correlation

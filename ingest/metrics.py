@@ -28,6 +28,7 @@ class Metrics:
             "Messages received and not stored yet; those of QoS 1 are unacknowledged",
             registry=self.registry,
         )
+        self.window = Gauge("fleetwire_ingest_window_messages", "How many may wait at most", registry=self.registry)
         self.oldest_seconds = Gauge(
             "fleetwire_ingest_oldest_waiting_seconds",
             "How long the oldest message that is being stored has waited",

@@ -39,6 +39,7 @@ class Pipeline:
         self._book = ReceiptBook()
         self._held: deque[Sequence[Arrivals]] = deque()  # taken, and not stored yet
         self._source: Source | None = None
+        metrics.window.set(settings.inbox)
         metrics.waiting.set_function(self._waiting)
         metrics.oldest_seconds.set_function(self._oldest_seconds)
 

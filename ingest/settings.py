@@ -22,8 +22,10 @@ class Settings:
     `group`: the shared subscription that bridges share the load in. `client_id`: one a bridge, and the same
     after a restart, since the broker keeps what is unacknowledged under it. `layout`: how the broker's topics
     map onto ours, and which format comes on them (`ingest.routes`); none means that they are ours, in JSON.
-    `batch`: most messages in a batch; `linger_ms`: how long a batch may wait to fill. `inbox`: most messages
+    `batch`: most messages in a batch; `linger_ms`: how long messages gather between two reads. `inbox`: most messages
     waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a device's clock may be.
+    `command_properties`: whether commands carry properties of MQTT 5; a broker that can't give such a message to a
+    device of MQTT 3.1.1 (rumqttd) needs them left out.
     """
 
     mqtt_url: str = "mqtt://127.0.0.1:1883"
@@ -33,9 +35,10 @@ class Settings:
     client_id: str = "fleetwire-ingest"
     layout: str | None = None
     batch: int = 1_000
-    linger_ms: int = 5
+    linger_ms: int = 10
     inbox: int = 10_000
     max_ahead_ms: int = 300_000
+    command_properties: bool = True
     retention: Retention = field(default_factory=Retention)
 
     def __post_init__(self) -> None:

@@ -59,7 +59,8 @@ class Store:
         self._client_id = settings.client_id
         self._receipts_bytes = 2 * settings.inbox * RECEIPT_BYTES  # twice what can be under way
         self._script = redis.register_script(SCRIPT)
-        self._registered: dict[str, float] = {}  # topic -> when to register its vehicle again
+        self._registered: set[str] = set()  # topics whose vehicles need not be registered for a while
+        self._register_again = 0.0
         self._connected = metrics.connected.labels("redis")
 
     async def ping(self) -> bool:
@@ -121,8 +122,7 @@ class Store:
                     pipe.sadd(keys.fleet(fleet), vehicle)
                 _bury(pipe, batch.dead)
                 await pipe.execute()
-            due = time.monotonic() + REGISTER_AGAIN_SECONDS
-            self._registered.update(dict.fromkeys(new, due))
+            self._registered |= new
         if batch.entries or batch.receipts:
             receipts = Receipts(self._client_id, batch.receipts, self._receipts_bytes) if batch.receipts else None
             names, args = arguments(batch.entries, self._retention, receipts)
@@ -134,8 +134,10 @@ class Store:
         self._metrics.store_seconds.observe(time.perf_counter() - started)
 
     def _unregistered(self, entries: list[Entry]) -> set[str]:
-        now, registered = time.monotonic(), self._registered
-        return {entry.topic for entry in entries if registered.get(entry.topic, 0) <= now}
+        if (now := time.monotonic()) >= self._register_again:
+            self._register_again = now + REGISTER_AGAIN_SECONDS
+            self._registered.clear()
+        return {entry.topic for entry in entries} - self._registered
 
     async def _bury_refused(self, entries: list[Entry], refused: list[int | bytes]) -> None:
         """Entries that Redis refused, such as those for a key of another type, become dead letters."""

@@ -33,9 +33,11 @@ class Pending:
     due: int | None  # when to send it, again; None while it is being sent, or until something happens
     heard: bool = False  # whether the device has said that it is at it
     seen: int = field(init=False)  # up to which id replies were looked at
+    end: int | None = field(init=False)  # when it is too late; None once that was told
 
     def __post_init__(self) -> None:
         self.seen = parse_id(self.id)
+        self.end = self.command.expires
 
 
 @dataclass(eq=False, slots=True)
@@ -142,7 +144,9 @@ class Waiting:
         """What is past its time to live, at most so many, each told once."""
         found: list[Pending] = []
         while len(found) < most and (moment := self.next_end()) is not None and moment <= now:
-            found.append(self._pending[heappop(self._ends)[1]])
+            pending = self._pending[heappop(self._ends)[1]]
+            pending.end = None
+            found.append(pending)
         return found
 
     def reason(self, pending: Pending) -> Reason:
@@ -153,18 +157,20 @@ class Waiting:
 
     def next_due(self) -> int | None:
         """When something is to be sent, next."""
-        while self._sends:
-            moment, id = self._sends[0]
-            if id in self._pending and self._pending[id].due == moment:
-                return moment
-            heappop(self._sends)
-        return None
+        return self._first(self._sends, lambda pending: pending.due)
 
     def next_end(self) -> int | None:
         """When something will be too late, next."""
-        while self._ends and self._ends[0][1] not in self._pending:
-            heappop(self._ends)
-        return self._ends[0][0] if self._ends else None
+        return self._first(self._ends, lambda pending: pending.end)
+
+    def _first(self, heap: list[tuple[int, str]], wanted: Callable[[Pending], int | None]) -> int | None:
+        """The first moment of a heap that is not out of date."""
+        while heap:
+            moment, id = heap[0]
+            if id in self._pending and wanted(self._pending[id]) == moment:
+                return moment
+            heappop(heap)
+        return None
 
     def _due(self, pending: Pending, moment: int) -> None:
         if pending.id in self._pending:

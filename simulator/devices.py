@@ -3,6 +3,9 @@
 Presence is a retained reading on `fleets/{fleet}/{vehicle}/status`: connectionState is ONLINE after connecting,
 OFFLINE at a clean end, and, as the connection's last will, CONNECTIONBROKEN. A gateway says ONLINE and OFFLINE
 for each vehicle it carries; its will can only speak for itself, on the status topic of the vehicle `gateway`.
+
+Commands come on `fleets/{fleet}/{vehicle}/commands`, subscribed to before ONLINE is said, so that none that is sent
+to a vehicle that is online is missed.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Literal
 
 import aiomqtt
 import msgspec
 
+from simulator.commands import Driver
 from simulator.fleet import GATEWAY, Device, Emission, Fleet, merge
 from simulator.outbox import Outbox
 from simulator.pace import Clock
@@ -33,6 +38,7 @@ _TIMEOUT_S = 10.0  # for each later answer of the broker
 _KEEPALIVE_S = 30
 _BACKOFF_S = 0.25  # doubled with each attempt
 _LONGEST_BACKOFF_S = 5.0
+_VERSIONS = {"3.1.1": aiomqtt.ProtocolVersion.V311, "5": aiomqtt.ProtocolVersion.V5}
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Uplink:
     ledger: Ledger
     opening: asyncio.Semaphore
     tls: ssl.SSLContext | None = None
+    mqtt_version: Literal["3.1.1", "5"] = "3.1.1"
     end_ms: float = float("inf")
     patience_s: float = 5.0
 
@@ -56,8 +63,11 @@ class Uplink:
 def connections(fleet: Fleet, uplink: Uplink, *, gateway: bool) -> list[Connection]:
     """The connections that a fleet needs."""
     if gateway:
-        return [Connection(uplink, fleet.name, GATEWAY, fleet.devices)]
-    return [Connection(uplink, fleet.name, device.name, [device]) for device in fleet.devices]
+        return [Connection(uplink, fleet.name, GATEWAY, fleet.devices, f"fleets/{fleet.name}/+/commands")]
+    return [
+        Connection(uplink, fleet.name, device.name, [device], f"fleets/{fleet.name}/{device.name}/commands")
+        for device in fleet.devices
+    ]
 
 
 class Connection:
@@ -68,13 +78,15 @@ class Connection:
     due readings are kept (see `Outbox`).
     """
 
-    def __init__(self, uplink: Uplink, fleet: str, name: str, devices: Sequence[Device]) -> None:
+    def __init__(self, uplink: Uplink, fleet: str, name: str, devices: Sequence[Device], commands: str) -> None:
         self.name = name
         self.connected = False
         self.opened = asyncio.Event()  # connected for the first time, or ended without
         self._uplink = uplink
         self._identifier = f"{fleet}-{name}"
         self._devices = devices
+        self._commands = commands
+        self._driver = Driver(devices)
         self._own_status = f"fleets/{fleet}/{name}/status"
         self._online = dict.fromkeys([self._own_status, *(_status(device.topic) for device in devices)])
         self._outbox: Outbox | None = None
@@ -134,6 +146,7 @@ class Connection:
             username=address.username,
             password=address.password,
             identifier=self._identifier,
+            protocol=_VERSIONS[self._uplink.mqtt_version],
             will=aiomqtt.Will(self._own_status, _presence("CONNECTIONBROKEN"), qos=1, retain=True),
             max_inflight_messages=0,  # no limit but our own window: a second queue would hold readings back
             tls_context=self._uplink.tls,
@@ -145,7 +158,8 @@ class Connection:
 
     async def _attend(self, client: aiomqtt.Client) -> None:
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch(client), name=f"watch {self._identifier}")
+            watch = group.create_task(self._obey(client, group), name=f"commands {self._identifier}")
+            await client.subscribe(self._commands, qos=1)
             await self._say(client, "ONLINE", self._online)
             self.connected = True
             self.opened.set()
@@ -157,6 +171,16 @@ class Connection:
                 raise
             await self._say(client, "OFFLINE", self._online)
             watch.cancel()
+
+    async def _obey(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
+        """Carry out commands. Raises MqttError as soon as the connection is lost, also while nothing is sent."""
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            response_topic = getattr(message.properties, "ResponseTopic", None)
+            correlation = getattr(message.properties, "CorrelationData", None)
+            told = self._driver.tell(message.topic.value, message.payload, response_topic, correlation)
+            if told is not None:
+                group.create_task(client.publish(told.topic, told.payload, qos=1))
 
     async def _send(self, client: aiomqtt.Client) -> None:
         outbox = await self._filled_outbox()
@@ -198,12 +222,6 @@ class Connection:
                 for topic in left[:_WINDOW]:
                     publishes.create_task(client.publish(topic, payload, qos=1, retain=True))
             del left[:_WINDOW]
-
-
-async def _watch(client: aiomqtt.Client) -> None:
-    """Raises MqttError as soon as the connection is lost, also while nothing is sent."""
-    async for _ in client.messages:
-        pass  # nothing is subscribed
 
 
 def _status(telemetry: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import msgspec
 
 from simulator.city import City
 from simulator.track import Track
-from simulator.vehicle import Vehicle
+from simulator.vehicle import Orders, Vehicle
 from wire.reading import Value
 
 __all__ = ["GATEWAY", "Car", "Device", "Emission", "Fleet", "Recording", "merge"]
@@ -41,10 +41,11 @@ class Car:
     seed: int
     period_ms: float
     phase_ms: float
+    orders: Orders = field(default_factory=Orders, compare=False)
 
     def emissions(self, start_ms: int) -> Iterator[Emission]:
         """Its readings in order, for a fleet that starts at `start_ms` (epoch milliseconds)."""
-        vehicle = Vehicle(self.name, self.city, self.seed)
+        vehicle = Vehicle(self.name, self.city, self.seed, self.orders)
         seq = 0
         while True:
             due_ms = int(self.phase_ms + seq * self.period_ms)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
+from typing import Literal
 
 from simulator.devices import Connection, Uplink, connections
 from simulator.fleet import Fleet
@@ -33,6 +34,7 @@ class SimulatorSettings:
     """
 
     mqtt_url: str = "mqtt://127.0.0.1:1883"
+    mqtt_version: Literal["3.1.1", "5"] = "3.1.1"
     fleet: str = "berlin"
     vehicles: int = 10
     hz: float = 1.0
@@ -105,6 +107,7 @@ async def simulate(
         ledger=ledger,
         opening=asyncio.Semaphore(_OPENING),
         tls=ssl.create_default_context() if address.tls else None,
+        mqtt_version=settings.mqtt_version,
         end_ms=inf if settings.seconds is None else settings.seconds * 1_000,
         patience_s=settings.wait_s,
     )

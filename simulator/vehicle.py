@@ -8,7 +8,7 @@ import random
 from simulator.city import City, Lane
 from wire.reading import Value
 
-__all__ = ["Vehicle"]
+__all__ = ["Orders", "Vehicle"]
 
 _STEP_S = 0.2  # the longest step of the dynamics
 _ACCELERATION = 2.0  # m/s²
@@ -29,10 +29,18 @@ _HEAT_CAPACITY = 350_000.0  # J/°C
 _COOLING_S = 1_800.0
 
 
-class Vehicle:
-    """One car. Its name, the seed and the city decide everything that it does."""
+class Orders:
+    """What a car was told to do. `stand`: to stop where it is, and stay there."""
 
-    def __init__(self, name: str, city: City, seed: int) -> None:
+    def __init__(self) -> None:
+        self.stand = False
+
+
+class Vehicle:
+    """One car. Its name, the seed and the city decide everything that it does, and its orders."""
+
+    def __init__(self, name: str, city: City, seed: int, orders: Orders | None = None) -> None:
+        self._orders = orders or Orders()
         self._rng = random.Random(f"vehicle/{seed}/{city.name}/{name}")
         self._city = city
         lanes = [lane for lanes in city.exits for lane in lanes]
@@ -94,7 +102,7 @@ class Vehicle:
             self._enter(self._next)
 
     def _drive(self, h: float) -> None:
-        wanted = self._lane.limit_mps * self._driver
+        wanted = 0.0 if self._orders.stand else self._lane.limit_mps * self._driver
         left = max(0.0, self._lane.length_m - self._along_m - self._mps * h)
         wanted = min(wanted, math.sqrt(self._exit_mps**2 + 2 * _COMFORT_BRAKE * left))
         change = max(-_HARDEST_BRAKE * h, min(_ACCELERATION * h, wanted - self._mps))

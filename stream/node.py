@@ -204,9 +204,7 @@ class Node:
         if isinstance(topic, Room):
             await self._redis.sadd(keys.ROOMS, topic.room)
         elif not await self._redis.sismember(keys.fleet(topic.fleet), topic.vehicle):
-            raise CommandError(
-                "unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}"
-            )
+            raise CommandError("unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}")
 
     async def states(self, filter: str) -> list[Item]:
         """The current state of what a filter matches. Raises CommandError, reason `unavailable`."""

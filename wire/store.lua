@@ -23,7 +23,6 @@ local call, try = redis.call, redis.pcall
 
 local MESSAGE, COMMAND = 65534, 65535 -- in the place of the number of parts
 local UNTIMED = 16384 -- added to it where the ts is the arrival: equal bodies are two readings then
-local ARRIVAL = 18 -- the last bytes of a reading: when it arrived, which differs each time that it comes
 local FIRST_PAGE, LONGEST_PAGE = 8, 64 -- entries; what comes late is mostly near the end
 
 -- A bridge that has had no answer sends its batch again: what that call has left behind says whether it was stored.
@@ -62,6 +61,11 @@ end
 -- Logs that were read back in this call: what is in them, how far back, and where to go on.
 local logs = {}
 
+-- What a reading is, without its last bytes, which say when it arrived: that differs each time that it comes.
+local function essence(body)
+  return sub(body, -18, -10) == '\168received' and sub(body, 1, -19) or body
+end
+
 -- The ts of a reading; nothing for what somebody else has written there.
 local function stamp(body)
   local good, reading = pcall(cmsgpack.unpack, body)
@@ -81,7 +85,7 @@ local function known(log, ts, body, early)
     local in_order
     for _, entry in ipairs(page) do
       local field, old = entry[2][1], entry[2][2]
-      read.bodies[sub(old, 1, -1 - ARRIVAL)] = true
+      read.bodies[essence(old)] = true
       if field == 'b' then
         in_order = old
       end
@@ -90,7 +94,7 @@ local function known(log, ts, body, early)
     read.from = #page == read.page and '(' .. page[#page][1]
     read.page = math.min(2 * read.page, LONGEST_PAGE)
   end
-  return read.bodies[sub(body, 1, -1 - ARRIVAL)]
+  return read.bodies[essence(body)]
 end
 
 local function set(state, name, late, ts, value)
@@ -147,7 +151,7 @@ for i = 1, count do
       set(state, name, late, ts, payload)
     end
     if logs[log] then
-      logs[log].bodies[sub(body, 1, -1 - ARRIVAL)] = true
+      logs[log].bodies[essence(body)] = true
     end
     if parts == COMMAND then
       call('XADD', KEYS[2], id, 'topic', topic, 'b', body)

@@ -14,30 +14,27 @@ from wire import keys
 from wire.reading import split
 from wire.topics import carries_messages
 
-__all__ = ["SCRIPT", "Entry", "Receipts", "Retention", "arguments", "parse_entry", "parse_state"]
+__all__ = ["SCRIPT", "Entry", "Receipts", "Retention", "arguments", "pack_parts", "parse_entry", "parse_state"]
 
 SCRIPT = files("wire").joinpath("store.lua").read_text("utf-8")
 
 _MESSAGE, _COMMAND = b"\xff\xfe\x00", b"\xff\xff\x00"
 _UNTIMED = 0x4000
 _LENGTH = struct.Struct(">I").pack
-_COUNT = struct.Struct(">Hx").pack
+_COUNT = struct.Struct(">H").pack
 
 
 class Entry(Struct, frozen=True, gc=False):
     """One reading or message to store.
 
-    A reading has a `ts`, epoch ms, and `parts`: the fields of the state that it sets while it is the newest, by
-    name, with their bodies (a single one may be empty: the entry's own). Without parts it leaves the state alone:
-    it is historical. One that the log has already is not stored again, unless it is not `timed`: its `ts` is not
-    the device's, and no part of what it is. A message (room, command, reply) has neither, and goes into the log only.
+    A reading has a `ts`, epoch ms, and `parts` (`pack_parts`). A message (room, command, reply) has neither, and goes
+    into the log only.
     """
 
     topic: str
     body: bytes
     ts: int = 0
-    parts: tuple[tuple[str, bytes], ...] = ()
-    timed: bool = True
+    parts: bytes = b""
 
 
 class Retention(NamedTuple):
@@ -67,17 +64,33 @@ def arguments(
     whole body; then each other part's name behind a byte, and its body behind four.
     """
     packed: list[bytes] = []
-    for place, entry in enumerate(entries):
+    last, digits = -1, b""
+    for place, entry in zip(_places(len(entries)), entries, strict=False):
         head, tail = _frame(entry.topic)
-        body = entry.body
-        ts, end = b"%016d" % entry.ts, tail or _pack(entry.parts, entry.timed)
-        packed += (_place(place), head, _LENGTH(len(body)), body, ts, end)
+        body, ts = entry.body, entry.ts
+        if ts != last:
+            last, digits = ts, b"%016d" % ts
+        packed += (place, head, _LENGTH(len(body)), body, digits, tail or entry.parts)
     names = [keys.CLOCK, keys.COMMANDS]
     args: list[bytes | int] = [retention.entries, retention.age_ms, len(entries), b"".join(packed)]
     if receipts is not None:
         names.append(keys.session(receipts.client_id))
         args += (receipts.packed, receipts.keep)
     return names, args
+
+
+def pack_parts(parts: Sequence[tuple[str, bytes]], *, timed: bool = True) -> bytes:
+    """What a reading does to the state: the fields that it sets while it is the newest, by name, with their bodies (a
+    single one may be empty: the reading's own). Without any it leaves the state alone: it is historical.
+
+    A reading that the log has already is not stored again, unless it is not `timed`: its `ts` is not the device's,
+    and no part of what it is.
+    """
+    untimed = 0 if timed else _UNTIMED
+    if len(parts) == 1 and not parts[0][1]:
+        return _COUNT(untimed) + _short(parts[0][0])
+    packed = (_short(name) + _LENGTH(len(body)) + body for name, body in parts)
+    return _COUNT(untimed + len(parts)) + b"\x00" + b"".join(packed)
 
 
 def parse_entry(fields: Mapping[bytes, bytes]) -> bytes:
@@ -92,9 +105,12 @@ def parse_state(fields: Mapping[bytes, bytes]) -> list[tuple[str, bytes]]:
     return [split(value) for name, value in fields.items() if not name.startswith(b"@")]
 
 
-@lru_cache(10_000)
-def _place(place: int) -> bytes:
-    return _short(str(place))
+@lru_cache(4)
+def _places(count: int) -> list[bytes]:
+    """The first places, at least this many."""
+    if count & (count - 1):  # few lists, for all counts
+        return _places(1 << count.bit_length())
+    return [_short(str(place)) for place in range(count)]
 
 
 @lru_cache(200_000)
@@ -104,19 +120,6 @@ def _frame(topic: str) -> tuple[bytes, bytes]:
     if carries_messages(topic):
         tail = _COMMAND if topic.endswith("/commands") else _MESSAGE
     return _short(topic) + _short(keys.log(topic)) + _short(keys.state(topic)), tail
-
-
-def _pack(parts: tuple[tuple[str, bytes], ...], timed: bool) -> bytes:
-    if len(parts) == 1 and not parts[0][1]:
-        return _whole(parts[0][0], timed)
-    return _COUNT(len(parts) + (0 if timed else _UNTIMED)) + b"".join(
-        _short(name) + _LENGTH(len(body)) + body for name, body in parts
-    )
-
-
-@lru_cache(10_000)
-def _whole(name: str, timed: bool) -> bytes:
-    return (b"\x00\x00" if timed else b"\x40\x00") + _short(name)
 
 
 def _short(text: str) -> bytes:

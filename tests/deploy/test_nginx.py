@@ -20,7 +20,7 @@ from stream.settings import Settings
 from tests.deploy.deployed import check, edited, services
 from tests.programs import Program, eventually, fleetwire, free_port, nginx, valkey
 from wire.reading import Reading, encode
-from wire.store import SCRIPT, Entry, Retention, arguments
+from wire.store import SCRIPT, Entry, Retention, arguments, pack_parts
 
 NODES = ("stream-1", "stream-2")
 
@@ -157,7 +157,7 @@ async def test_live_messages_and_readings_come_through(shared: Deployment) -> No
     async with subscriber(shared, "rooms/live") as room, subscriber(shared, "fleets/live/#") as fleet:
         async with shared.http() as http:
             await say(http, "live", "hello")
-        entry = Entry("fleets/live/v1/telemetry", encode(Reading(1, {"Speed": 54.2}, received=1)), 1)
+        entry = Entry("fleets/live/v1/telemetry", encode(Reading(1, {"Speed": 54.2}, received=1)), 1, pack_parts([]))
         names, args = arguments([entry], Retention())
         async with Redis.from_url(shared.redis) as redis:
             await redis.register_script(SCRIPT)(keys=names, args=args)

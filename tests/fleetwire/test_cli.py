@@ -12,7 +12,7 @@ import typer
 from fleetwire.cli import app
 from tests.programs import fleetwire, free_port, wait_for_port
 
-COMMANDS = ("demo", "ingest", "stream", "simulate", "watch", "verify", "token")
+COMMANDS = ("demo", "ingest", "stream", "simulate", "watch", "command", "verify", "token")
 
 
 @pytest.fixture
@@ -41,6 +41,11 @@ def taken() -> Iterator[int]:
         ("simulate --hz 0", "hz"),
         ("watch --url ws://127.0.0.1:{free}", "no node answers at ws://127.0.0.1:{free}"),
         ("watch --url http://x", "url must start with ws:// or wss://"),
+        ("command rooms/x {{}}", "TOPIC must be fleets/FLEET/VEHICLE/commands"),
+        ("command fleets/x {{}}", "TOPIC: not a topic"),
+        ("command fleets/a/b/commands stop", "DATA must be a map in JSON"),
+        ("command fleets/a/b/commands [1]", "DATA must be a map in JSON"),
+        ("command fleets/a/b/commands {{}} --url ws://127.0.0.1:{free}", "no node answers at ws://127.0.0.1:{free}"),
         ("verify --manifest /nowhere.json", "manifest /nowhere.json: No such file"),
     ],
 )

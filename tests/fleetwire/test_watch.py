@@ -12,7 +12,7 @@ from rich.console import Console
 from fleetwire.watch import Board
 from tests.programs import eventually, fleetwire, free_port, wait_for_port
 from wire.reading import Reading, encode
-from wire.store import SCRIPT, Entry, Retention, arguments
+from wire.store import SCRIPT, Entry, Retention, arguments, pack_parts
 
 NOW = 1_764_000_000_000
 
@@ -81,7 +81,7 @@ async def test_raw_prints_each_item_as_a_line_of_json_until_the_pipe_ends(
             script = redis_client.register_script(SCRIPT)
             for speed in range(3):
                 body = encode(Reading(NOW, {"Speed": speed}))
-                names, args = arguments([Entry("fleets/a/b/telemetry", body, NOW)], Retention())
+                names, args = arguments([Entry("fleets/a/b/telemetry", body, NOW, pack_parts([]))], Retention())
                 await script(keys=names, args=args)
             await eventually(lambda: watcher.output.count("{") >= 6)
             lines = [json.loads(line) for line in watcher.output.splitlines() if line.startswith("{")]

@@ -21,7 +21,7 @@ from wire import keys
 from wire.clock import now_ms
 from wire.command import Command, Reply, reply_of
 from wire.reading import Message, Reading, decode_message, encode
-from wire.store import SCRIPT, Entry, Retention, arguments, parse_entry
+from wire.store import SCRIPT, Entry, Retention, arguments, pack_parts, parse_entry
 
 VEHICLE = "fleets/berlin/v1"
 COMMANDS, REPLIES, STATUS = (f"{VEHICLE}/{kind}" for kind in ("commands", "replies", "status"))
@@ -47,7 +47,7 @@ async def command(redis: Redis, data: dict[str, Any] | None = None, ttl: int = L
 
 async def presence(redis: Redis, state: str) -> None:
     reading = Reading(now_ms(), {"connectionState": state})
-    await store(redis, Entry(STATUS, encode(reading), reading.ts, (("connectionState", b""),)))
+    await store(redis, Entry(STATUS, encode(reading), reading.ts, pack_parts([("connectionState", b"")])))
 
 
 async def replies(redis: Redis, topic: str = REPLIES) -> list[Reply]:

@@ -139,6 +139,16 @@ def test_what_was_taken_over_may_have_been_sent() -> None:
     assert [found.reason(pending) for pending in found.all] == ["offline", "expired"]
 
 
+def test_one_that_went_and_came_back_is_too_late_once_all_the_same() -> None:
+    found = waiting()
+    for _ in range(3):  # claimed by another bridge, and back
+        found.forget("1-0")
+        add(found, 1, ttl=100)
+    assert send(found, NOW) == ["1-0"]
+    assert over(found, NOW + 100) == ["1-0"]
+    assert over(found, NOW + 200) == []
+
+
 def test_a_command_waits_once_and_for_one_vehicle() -> None:
     found = waiting()
     pending = add(found, 1)

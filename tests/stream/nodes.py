@@ -57,7 +57,8 @@ class Store:
     async def log(self, topic: str) -> list[tuple[int, Reading]]:
         """The readings in a topic's log, with their ids as one number."""
         return [
-            (parse_id(id), decode_reading(parse_entry(fields))) for id, fields in await self.redis.xrange(keys.log(topic))
+            (parse_id(id), decode_reading(parse_entry(fields)))
+            for id, fields in await self.redis.xrange(keys.log(topic))
         ]
 
 

@@ -17,7 +17,7 @@ from wire import keys
 from wire.clock import now_ms
 from wire.ids import parse_id
 from wire.reading import Message, Reading, decode_reading, encode, split
-from wire.store import SCRIPT, Entry, Receipts, Retention, arguments, parse_state
+from wire.store import SCRIPT, Entry, Receipts, Retention, arguments, pack_parts, parse_state
 
 TOPIC = "fleets/berlin/v1/telemetry"
 OTHER = "fleets/berlin/v2/telemetry"
@@ -56,7 +56,7 @@ def entry(
 ) -> Entry:
     """A reading; each is another one, unless `seq` says that it is the same."""
     reading = Reading(ts, {"Speed": speed}, next(_SEQ) if seq is None else seq, received=now_ms())
-    return Entry(topic, encode(reading), ts, tuple((name, b"") for name in parts))
+    return Entry(topic, encode(reading), ts, pack_parts([(name, b"") for name in parts]))
 
 
 async def test_an_entry_is_logged_becomes_the_state_and_is_published(stored: Stored) -> None:
@@ -145,7 +145,9 @@ async def test_the_same_holds_within_one_batch(stored: Stored) -> None:
 async def test_each_field_of_the_state_has_its_own_newest(stored: Stored) -> None:
     def reading(ts: int, *names: str) -> Entry:
         one = {name: encode(Reading(ts, {name: ts})) for name in names}
-        return Entry(TOPIC, encode(Reading(ts, dict.fromkeys(names, ts), received=now_ms())), ts, tuple(one.items()))
+        return Entry(
+            TOPIC, encode(Reading(ts, dict.fromkeys(names, ts), received=now_ms())), ts, pack_parts(list(one.items()))
+        )
 
     for one in (reading(2, "b", "c"), reading(1, "a", "b")):
         await stored.call([one])
@@ -155,7 +157,7 @@ async def test_each_field_of_the_state_has_its_own_newest(stored: Stored) -> Non
 
 async def test_bodies_may_hold_any_bytes(stored: Stored) -> None:
     body = bytes(range(256)) + b" 1-1 \r\n"
-    await stored.call([Entry(TOPIC, body, 1, (("a", b""),))])
+    await stored.call([Entry(TOPIC, body, 1, pack_parts([("a", b"")]))])
     assert [found for _, found in await stored.log(TOPIC)] == [body]
     assert (await stored.state(TOPIC))["a"][1] == body
 
@@ -208,8 +210,8 @@ async def test_a_key_of_another_type_refuses_that_entry_only(stored: Stored, key
 
 async def test_a_refused_entry_with_several_parts_does_not_shift_those_after_it(stored: Stored) -> None:
     await stored.redis.set(keys.log(OTHER), "not ours")
-    refused = Entry(OTHER, b"refused", 1, (("a", b"1"), ("b", b"2"), ("c", b"3")))
-    after = Entry(TOPIC, b"after", 2, (("d", b"4"), ("e", b"5")))
+    refused = Entry(OTHER, b"refused", 1, pack_parts([("a", b"1"), ("b", b"2"), ("c", b"3")]))
+    after = Entry(TOPIC, b"after", 2, pack_parts([("d", b"4"), ("e", b"5")]))
     _, _, *found = await stored.call([refused, after])
     assert found[0] == 0
     assert [body for _, body in await stored.log(TOPIC)] == [b"after"]
@@ -289,7 +291,7 @@ async def test_a_command_waits_under_its_id(stored: Stored) -> None:
 
 async def test_readings_without_a_time_of_their_own_are_each_stored(stored: Stored) -> None:
     same = entry(seq=0, ts=5)
-    untimed = Entry(same.topic, same.body, same.ts, same.parts, timed=False)
+    untimed = Entry(same.topic, same.body, same.ts, pack_parts([("Speed", b"")], timed=False))
     assert (await stored.call([untimed, untimed]))[1] == 0
     assert (await stored.call([untimed]))[1] == 0
     assert len(await stored.log(TOPIC)) == 3
@@ -298,7 +300,9 @@ async def test_readings_without_a_time_of_their_own_are_each_stored(stored: Stor
 async def test_a_batch_that_is_sent_again_is_stored_once(stored: Stored) -> None:
     async def send(number: bytes) -> list[Any]:
         same = entry(seq=0, ts=5)
-        batch = [Entry(same.topic, same.body, same.ts, same.parts, timed=False)] * 3 + [Entry("rooms/ops", b"hello")]
+        batch = [Entry(same.topic, same.body, same.ts, pack_parts([("Speed", b"")], timed=False))] * 3 + [
+            Entry("rooms/ops", b"hello")
+        ]
         names, args = arguments(batch, PLENTY, Receipts("bridge", number * 8, 1_000))
         found: list[Any] = await stored.redis.eval(SCRIPT, len(names), *names, *args)
         return found
@@ -334,7 +338,7 @@ def test_order_and_splits_and_repetitions_make_no_difference(session_redis: str,
     for ts, signals, historical in sent:
         values = dict.fromkeys(signals, ts)
         body = encode(Reading(ts, values, historical=historical, received=now_ms() + len(calls)))
-        calls[-1].append(Entry(TOPIC, body, ts, () if historical else ((signals, b""),)))
+        calls[-1].append(Entry(TOPIC, body, ts, pack_parts([] if historical else [(signals, b"")])))
         if data.draw(strategies.booleans()):
             calls.append([])
     with closing(SyncRedis.from_url(session_redis)) as redis:

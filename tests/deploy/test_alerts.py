@@ -1,0 +1,44 @@
+"""The alert rules: YAML as Prometheus wants it, about metrics that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ingest.metrics import Metrics as IngestMetrics
+from stream.metrics import Metrics as StreamMetrics
+
+PATH = Path(__file__).parents[2] / "deploy/prometheus/alerts.yml"
+NAME = re.compile(r"\bfleetwire_[a-z_]+\b")
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(PATH.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def exported() -> set[str]:
+    """The names that a scrape has."""
+    found = set()
+    for metrics in (IngestMetrics(), StreamMetrics()):
+        for family in metrics.registry.collect():
+            found |= {family.name, *(sample.name for sample in family.samples)}
+            if family.type == "counter":
+                found.add(f"{family.name}_total")  # one with labels has no sample yet
+    return found
+
+
+def test_every_rule_is_about_metrics_that_there_are() -> None:
+    asked = {name for rule in rules() for name in NAME.findall(rule["expr"])}
+    assert len(asked) > 5
+    assert asked <= exported()
+
+
+def test_every_rule_says_who_how_bad_and_what() -> None:
+    assert len({rule["alert"] for rule in rules()}) == len(rules())
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("page", "warn", "info")
+        assert "{{ $labels.instance }}" in rule["annotations"]["summary"]
