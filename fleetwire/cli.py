@@ -93,7 +93,12 @@ def ingest(
         Literal["3.1.1", "5"], typer.Option(envvar="FLEETWIRE_MQTT_VERSION", help="MQTT version of the broker.")
     ] = "5",
     group: Annotated[
-        str, typer.Option(envvar="FLEETWIRE_GROUP", help="Shared subscription: bridges in one group share the load.")
+        str,
+        typer.Option(
+            envvar="FLEETWIRE_GROUP",
+            help="Shared subscription: bridges in one group share the load. Empty: an ordinary subscription, for a"
+            " bridge that is alone; mosquitto keeps it over a crash of its own, which it does not with shared ones.",
+        ),
     ] = "fleetwire",
     client_id: Annotated[
         str | None,

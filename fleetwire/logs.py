@@ -35,5 +35,6 @@ def configure(format: Literal["text", "json"], level: int = logging.INFO) -> Non
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if format == "json" else _Text("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("uvicorn.error", "mqtt", "asyncio"):
+    for noisy in ("uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("mqtt").setLevel(logging.CRITICAL)  # whoever has the connection says that it was lost

@@ -81,9 +81,7 @@ class Pipeline:
             self._book.clear()
             await self._store.forget_receipts()
         if self._settings.layout is None:
-            statuses = await retained_statuses(self._settings)
-            news = await self._store.patiently(lambda: unknown(self._redis, statuses))
-            await self._store.write(self._decoder.decode([Arrivals(now_ms(), news)]))
+            await self._learn_presence()
         lost: Unavailable | None = None
         async with asyncio.TaskGroup() as group:
             storing: asyncio.Task[None] | None = None
@@ -98,6 +96,16 @@ class Pipeline:
                 lost = error  # what is being stored is stored to its end
         if lost is not None:
             raise lost
+
+    async def _learn_presence(self) -> None:
+        try:
+            statuses = await retained_statuses(self._settings)
+        except Unavailable as error:
+            # What the broker has sent before it went away is to be stored all the same.
+            log.warning("the retained statuses are not known: %s", error)
+        else:
+            news = await self._store.patiently(lambda: unknown(self._redis, statuses))
+            await self._store.write(self._decoder.decode([Arrivals(now_ms(), news)]))
 
     def _decode(self, arrivals: Sequence[Arrivals]) -> Batch:
         self._metrics.batch.observe(sum(len(messages) for _, messages in arrivals))

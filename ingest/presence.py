@@ -25,12 +25,16 @@ __all__ = ["retained_statuses", "unknown"]
 
 STATUS_FILTER = "fleets/+/+/status"
 QUIET_SECONDS = 0.5
+MOST_SECONDS = 20
 
 
 async def retained_statuses(settings: Settings) -> list[Message]:
-    """The retained status messages of all devices. Raises Unavailable when the broker is away."""
+    """The retained status messages of all devices. Raises Unavailable when the broker is away or does not answer."""
     try:
-        return await _collect(settings)
+        async with asyncio.timeout(MOST_SECONDS):  # aiomqtt may wait for ever when the broker dies at a bad moment
+            return await _collect(settings)
+    except TimeoutError:
+        raise Unavailable(f"no end of them within {MOST_SECONDS} s") from None
     except aiomqtt.MqttError as error:
         raise Unavailable(str(error)) from None
 

@@ -14,7 +14,7 @@ from wire.errors import TopicError
 from wire.reading import Reading
 from wire.topics import TopicLayout, matches
 
-__all__ = ["ALL_FORMATS", "Layout", "Route", "Routes", "parse_layouts"]
+__all__ = ["ALL_FORMATS", "Layout", "Route", "Routes", "overlap", "parse_layouts"]
 
 Route = Callable[[bytes, int], list[tuple[str, Reading]]]
 
@@ -71,12 +71,13 @@ def parse_layouts(setting: str | None) -> list[Layout]:
     """
     found = [Layout.parse(text) for text in (setting or "").split()]
     for one, other in combinations(found, 2):
-        if _overlap(one.filter, other.filter):
+        if overlap(one.filter, other.filter):
             raise TopicError(f"two layouts for the same topics: {one.filter!r} and {other.filter!r}")
     return found or [OWN]
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
+    """Whether some topic could match both filters."""
     levels, others = one.split("/"), other.split("/")
     for level, against in zip(levels, others, strict=False):
         if "#" in (level, against):

@@ -17,6 +17,7 @@ __all__ = ["MAX_PACKET_BYTES", "Session"]
 
 MAX_PACKET_BYTES = 2 * 1024 * 1024  # beyond what the bridge reads, so that what is too big becomes a dead letter
 _SUBSCRIBE_ID = 1
+SEND_NEVER = mqtt5.RetainHandling.SEND_NEVER
 _PUBACK = 0x4002_0000  # type, remaining length, and the packet identifier in the lower half (MQTT 5, section 3.4)
 
 
@@ -70,6 +71,7 @@ class Session:
     def feed(self, data: memoryview) -> int:
         """Take the whole packets at the start of the data: how many bytes they are. What is left comes again, with
         more behind it. Raises Unavailable when the broker refuses, says goodbye, or what it sends is no MQTT 5."""
+        self._pinged = False  # whatever comes is a sign of life: the answer may be far behind in the broker's queue
         read, messages, publish = mqtt5.read, self._messages, mqtt5.PublishPacket
         done = 0
         try:
@@ -92,8 +94,8 @@ class Session:
         self._out.append(struct.pack(f">{len(packets)}I", *packets))
 
     def ping(self) -> None:
-        """Keep the session alive: once in half of `keepalive_s`. Raises Unavailable when the broker has not answered
-        the ping before."""
+        """Keep the session alive: once in half of `keepalive_s`. Raises Unavailable when nothing has come since the
+        ping before."""
         if self._pinged:
             raise Unavailable(f"the broker has been silent for {self.keepalive_s / 2:g} s")
         self._pinged = True
@@ -106,7 +108,7 @@ class Session:
     def _control(self, packet: Any) -> None:
         match packet:
             case mqtt5.PingRespPacket():
-                self._pinged = False
+                pass
             case mqtt5.ConnAckPacket():
                 if int(packet.reason_code) >= 128:
                     raise Unavailable(f"the broker refuses: {_words(packet.reason_code)}")
@@ -125,8 +127,10 @@ class Session:
 
 
 def _wanted(filter: str) -> mqtt5.TopicFilter:
-    # What is retained is marked as such only when it is an old message that is sent for the subscription's sake.
-    return mqtt5.TopicFilter(filter, max_qos=mqtt5.QoS.AT_LEAST_ONCE, retain_as_published=False)
+    # What was retained before is asked for elsewhere (`presence.py`); what will be from now on comes as any other.
+    return mqtt5.TopicFilter(
+        filter, max_qos=mqtt5.QoS.AT_LEAST_ONCE, retain_as_published=False, retain_handling=SEND_NEVER
+    )
 
 
 def _words(code: Any) -> str:

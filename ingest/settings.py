@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ingest.routes import parse_layouts
+from ingest.routes import overlap, parse_layouts
 from wire.errors import SettingsError, TopicError
 from wire.store import Retention
 from wire.urls import MqttAddress, check_redis, parse_mqtt
@@ -19,11 +19,12 @@ REPLIES = "fleets/+/+/replies"
 class Settings:
     """Settings of one bridge. Raises SettingsError, which names the setting, when one can't be used.
 
-    `group`: the shared subscription that bridges share the load in. `client_id`: one a bridge, and the same
-    after a restart, since the broker keeps what is unacknowledged under it. `layout`: how the broker's topics
-    map onto ours, and which format comes on them (`ingest.routes`); none means that they are ours, in JSON.
-    `batch`: most messages in a batch; `linger_ms`: how long messages gather between two reads. `inbox`: most messages
-    waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a device's clock may be.
+    `group`: the shared subscription that bridges share the load in; empty for a bridge that is alone. `client_id`:
+    one a bridge, and the same after a restart, since the broker keeps what is unacknowledged under it. `layout`:
+    how the broker's topics map onto ours, and which format comes on them (`ingest.routes`); none means that they
+    are ours, in JSON. `batch`: most messages in a batch; `linger_ms`: how long messages gather between two reads.
+    `inbox`: most messages waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a
+    device's clock may be.
     `command_properties`: whether commands carry properties of MQTT 5; a broker that can't give such a message to a
     device of MQTT 3.1.1 (rumqttd) needs them left out.
     """
@@ -50,8 +51,8 @@ class Settings:
             raise SettingsError.about("inbox", "must be 100 to 65535 messages")
         if self.max_ahead_ms < 0:
             raise SettingsError.about("max-ahead-s", "must not be negative")
-        if "/" in self.group or not self.group:
-            raise SettingsError.about("group", "must be one word without '/'")
+        if not set(self.group).isdisjoint("/+#"):
+            raise SettingsError.about("group", "must be one word without '/', '+' and '#'")
         try:
             parse_mqtt(self.mqtt_url)
         except SettingsError as error:
@@ -72,8 +73,8 @@ class Settings:
 
     @property
     def subscriptions(self) -> list[str]:
-        """What the bridge subscribes to: a share of what the layouts match, and of all replies to commands."""
+        """What the bridge subscribes to: what the layouts match, and all replies to commands, or a share of it."""
         filters = [layout.filter for layout in parse_layouts(self.layout)]
-        if self.layout:
+        if not any(overlap(filter, REPLIES) for filter in filters):
             filters.append(REPLIES)
-        return [f"$share/{self.group}/{filter}" for filter in filters]
+        return [f"$share/{self.group}/{filter}" for filter in filters] if self.group else filters

@@ -27,6 +27,7 @@ from tests.e2e.site import BRIDGES, Site, site
 from tests.e2e.system import get
 from tests.programs import eventually
 from wire import keys
+from wire.clock import now_ms
 
 __all__ = ["TARGETS", "Outcome", "Step", "crash", "plan"]
 
@@ -113,7 +114,10 @@ async def _crash(running: Site, seed: int, steps: Sequence[Step]) -> Outcome:
         print(
             f"seed {seed}  {at:8.3f} s  kill {killed.total()}: {name}, recovered after {took:.3f} s", file=sys.stderr
         )
-    await asyncio.sleep(GAPS_SECONDS[1])  # the last recovery is under load, too
+    # The last recovery is under load, too. A device that ended before it was connected again would have to give up
+    # what it has in flight.
+    async with Redis.from_url(running.redis_url) as redis:
+        await eventually(partial(_flowing, redis, list(running.manifests), now_ms()), DRAIN_SECONDS)
     running.unload()
     return await _verified(running, seed, dict(killed), started)
 
@@ -140,6 +144,18 @@ async def _verified(running: Site, seed: int, kills: dict[str, int], started: fl
         dropped=sum(manifest.dropped for manifest in manifests),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+async def _flowing(redis: Redis, fleets: list[str], since: int) -> bool:
+    """Whether every vehicle has sent something after a moment, epoch ms."""
+    topics = [
+        f"fleets/{fleet}/{name.decode()}/telemetry"
+        for fleet in fleets
+        for name in await redis.smembers(keys.fleet(fleet))
+        if name.startswith(b"v")
+    ]
+    newest = [await redis.hget(keys.state(topic), "@newest") for topic in topics]
+    return all(ts is not None and int(ts) > since for ts in newest)
 
 
 async def _quiet(redis: Redis) -> bool:

@@ -6,6 +6,7 @@ Broker and Redis are those of Debian: they can be started again on the same port
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -149,3 +150,39 @@ async def test_the_broker_remembers_across_its_own_restart(store: Served, redis:
     with mosquitto(config, port) as broker:
         async with running(broker.url, store.url):
             await eventually(lambda: has(redis, range(20)))
+
+
+async def test_a_bridge_that_is_alone_misses_nothing_that_comes_before_it_after_a_crash_of_the_broker(
+    store: Served, redis: Redis, tmp_path: Path
+) -> None:
+    """With a shared subscription these readings would be accepted and go nowhere: mosquitto does not save those."""
+    port = free_port()
+    config = f"allow_anonymous true\npersistence true\npersistence_location {tmp_path}/"
+    with mosquitto(config, port=port) as broker:
+        async with running(broker.url, store.url, group=""), device(broker.url) as client:
+            await publish(client, range(5))
+            await eventually(lambda: has(redis, range(5)))
+            broker.program.signal(signal.SIGUSR1)  # save
+            await eventually((tmp_path / "mosquitto.db").exists)
+        broker.program.kill()
+    with mosquitto(config, port=port) as broker:
+        async with device(broker.url) as client:
+            await publish(client, range(5, 10))
+        async with running(broker.url, store.url, group=""):
+            await eventually(lambda: has(redis, range(10)))
+
+
+async def test_a_broker_that_dies_while_it_is_asked_for_presence(
+    store: Served, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had come before is stored all the same."""
+    monkeypatch.setattr("ingest.presence.QUIET_SECONDS", 1.0)
+    with mosquitto() as broker:
+        async with running(broker.url, store.url, batch=10):
+            pass
+        async with device(broker.url) as client:
+            await publish(client, range(50))  # they wait for the bridge
+        async with starting(broker.url, store.url, batch=10) as bridge:
+            await eventually(lambda: received(bridge, 50))
+            broker.program.kill()
+            await eventually(lambda: has(redis, range(50)))
