@@ -23,6 +23,7 @@ local call, try = redis.call, redis.pcall
 
 local MESSAGE, COMMAND = 65534, 65535 -- in the place of the number of parts
 local UNTIMED = 16384 -- added to it where the ts is the arrival: equal bodies are two readings then
+local TURNS = 32
 local FIRST_PAGE, LONGEST_PAGE = 8, 64 -- entries; what comes late is mostly near the end
 
 -- A bridge that has had no answer sends its batch again: what that call has left behind says whether it was stored.
@@ -108,68 +109,105 @@ local function set(state, name, late, ts, value)
   end
 end
 
+-- Whether a reading is late, and whether its log has it already; or why it can't be stored.
+local function place(log, state, body, ts, timed, historical)
+  local newest = try('HGET', state, '@newest')
+  if type(newest) == 'table' then
+    return nil, nil, newest.err
+  end
+  local after = newest and ts <= newest
+  if not (after or historical) then
+    return false, false
+  end
+  if timed then
+    local earliest = historical and call('HGET', state, '@early')
+    local early = earliest and ts <= earliest
+    if known(log, tonumber(ts), body, early) then
+      return true, true
+    end
+    if historical and not after and not early then
+      call('HSET', state, '@early', ts)
+    end
+  end
+  return true, false
+end
+
+local turn = time[2] % TURNS
+local function publish(i, log, topic, payload)
+  call('PUBLISH', topic, payload)
+  -- Logs are trimmed by turns, some of the entries each time, other ones each time.
+  if (i + turn) % TURNS == 0 then
+    call('XTRIM', log, 'MAXLEN', '~', cap)
+    call('XTRIM', log, 'MINID', '~', oldest)
+  end
+end
+
 local packed, p = ARGV[4], 1
-local turn = time[2] % 16
 local at, topic, log, state, body, ts, parts, name
+
+-- Anything but what the loop below does by itself: the rest of the batch goes on behind it.
+local function store(i, id)
+  local message, timed, late, duplicate, refused = parts >= MESSAGE, true, false, false, nil
+  local command = parts == COMMAND
+  if message then
+    parts = 0
+  else
+    if parts >= UNTIMED then
+      parts, timed = parts - UNTIMED, false
+    end
+    late, duplicate, refused = place(log, state, body, ts, timed, parts == 0 and name == '')
+  end
+  if not (duplicate or refused) then
+    local answer = try('XADD', log, id, late and 'l' or 'b', body)
+    refused = type(answer) == 'table' and answer.err
+  end
+  if duplicate then
+    result[2] = result[2] + 1
+  elseif refused then
+    refuse(i - 1, refused)
+  end
+  local stored = not (duplicate or refused)
+  local payload = stored and id .. ' ' .. body
+  if stored and name ~= '' then
+    set(state, name, late, ts, payload)
+  end
+  if stored and logs[log] then
+    logs[log].bodies[essence(body)] = true
+  end
+  if stored and command then
+    call('XADD', KEYS[2], id, 'topic', topic, 'b', body)
+  end
+  for _ = 1, parts do
+    name, body, p = unpack('>Bc0Ic0', packed, p)
+    if stored then
+      set(state, name, late, ts, id .. ' ' .. body)
+    end
+  end
+  if stored then
+    publish(i, log, topic, payload)
+  end
+end
+
 for i = 1, count do
   at, topic, log, state, body, ts, parts, name, p = unpack('>Bc0Bc0Bc0Bc0Ic0c16HBc0', packed, p)
   -- Lua writes a number by printf (0.3 us), so the place comes written, and serves while it is the number.
   local id = n == 0 and prefix .. at or prefix .. (n + at)
-  local answer, late, skip, timed = nil, false, false, true
-  if parts < MESSAGE then
-    if parts >= UNTIMED then
-      parts, timed = parts - UNTIMED, false
-    end
-    answer = try('HGET', state, '@newest')
-    if type(answer) == 'table' then
-      skip = true
-      refuse(i - 1, answer.err)
-    else
-      local historical = parts == 0 and name == ''
-      late = historical or (answer and ts <= answer)
-      if late and timed then
-        local earliest = historical and call('HGET', state, '@early')
-        if known(log, tonumber(ts), body, earliest and ts <= earliest) then
-          skip = true
-          result[2] = result[2] + 1
-        elseif historical and not (answer and ts <= answer) and not (earliest and ts <= earliest) then
-          call('HSET', state, '@early', ts)
-        end
+  local done = false
+  if parts == 0 and name ~= '' and not logs[log] then
+    local newest = try('HGET', state, '@newest')
+    if not newest or (type(newest) == 'string' and ts > newest) then
+      -- The usual reading. What Redis spends on it is half Lua, and in that, half the hashing of each string's every
+      -- byte: so there are few of them, and each is made once.
+      if type(try('XADD', log, id, 'b', body)) == 'string' then
+        local payload = id .. ' ' .. body
+        call('HSET', state, '@newest', ts, name, payload)
+        publish(i, log, topic, payload)
+        done = true
       end
     end
   end
-  if not skip then
-    answer = try('XADD', log, id, late and 'l' or 'b', body)
-    if type(answer) == 'table' then
-      skip = true
-      refuse(i - 1, answer.err)
-    end
-  end
-  if not skip then
-    local payload = id .. ' ' .. body
-    if name ~= '' then
-      set(state, name, late, ts, payload)
-    end
-    if logs[log] then
-      logs[log].bodies[essence(body)] = true
-    end
-    if parts == COMMAND then
-      call('XADD', KEYS[2], id, 'topic', topic, 'b', body)
-    end
-    call('PUBLISH', topic, payload)
-    -- Logs are trimmed by turns, a sixteenth of the entries each time, other ones each time.
-    if (i + turn) % 16 == 0 then
-      call('XTRIM', log, 'MAXLEN', '~', cap)
-      call('XTRIM', log, 'MINID', '~', oldest)
-    end
-  end
-  if parts < MESSAGE then
-    for _ = 1, parts do
-      name, body, p = unpack('>Bc0Ic0', packed, p)
-      if not skip then
-        set(state, name, late, ts, id .. ' ' .. body)
-      end
-    end
+  if not done then
+    store(i, id)
   end
 end
 return result

@@ -185,8 +185,8 @@ async def test_a_log_forgets_what_is_too_old(stored: Stored) -> None:
         await stored.redis.xadd(keys.log(TOPIC), {"b": b"old"}, id=f"{old}-{n}")
     await stored.call([entry(speed=5)], Retention(1_000, 60_000))
     assert len(await stored.log(TOPIC)) == 301  # none is as old as that
-    await stored.call([entry(speed=6) for _ in range(16)], Retention(1_000, 5_000))
-    assert 17 <= len(await stored.log(TOPIC)) < 17 + 100
+    await stored.call([entry(speed=6) for _ in range(32)], Retention(1_000, 5_000))
+    assert 33 <= len(await stored.log(TOPIC)) < 33 + 100
 
 
 async def test_an_empty_batch_is_nothing(stored: Stored) -> None:
