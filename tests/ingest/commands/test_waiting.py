@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.waiting import FIRST_REPEAT_MS, MOST_REPEAT_MS, TRY_AGAIN_MS, Pending, Waiting
+from ingest.commands.waiting import FIRST_REPEAT_MS, MOST_REPEAT_MS, TRY_AGAIN_MS, Pending, Waiting
 from wire.command import Command
 
 V1, V2 = "fleets/berlin/v1", "fleets/berlin/v2"

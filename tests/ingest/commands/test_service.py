@@ -221,8 +221,8 @@ async def test_a_command_that_expired_before_a_bridge_was_there(servers: Servers
 async def test_a_bridge_that_comes_back_goes_on_and_one_that_does_not_is_succeeded(
     servers: Servers, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.queue.IDLE_MS", 300)
-    monkeypatch.setattr("ingest.commands.KEEP_SECONDS", 0.1)
+    monkeypatch.setattr("ingest.commands.queue.IDLE_MS", 300)
+    monkeypatch.setattr("ingest.commands.service.KEEP_SECONDS", 0.1)
     async with vehicle(servers.mqtt) as v1:
         async with running(servers.mqtt, servers.redis, client_id="first"):
             id = await command(redis)
@@ -240,8 +240,8 @@ async def test_a_bridge_that_comes_back_goes_on_and_one_that_does_not_is_succeed
 async def test_two_bridges_leave_each_other_what_they_hold(
     servers: Servers, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.queue.IDLE_MS", 400)
-    monkeypatch.setattr("ingest.commands.KEEP_SECONDS", 0.1)
+    monkeypatch.setattr("ingest.commands.queue.IDLE_MS", 400)
+    monkeypatch.setattr("ingest.commands.service.KEEP_SECONDS", 0.1)
     async with (
         vehicle(servers.mqtt) as v1,
         running(servers.mqtt, servers.redis, client_id="first") as first,
@@ -351,8 +351,8 @@ async def test_a_connection_to_redis_that_breaks_costs_no_answer(servers: Server
 async def test_more_than_a_bridge_holds_waits_in_the_stream(
     servers: Servers, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.commands.MOST", 5)
-    monkeypatch.setattr("ingest.commands.KEEP_SECONDS", 0.1)
+    monkeypatch.setattr("ingest.commands.service.MOST", 5)
+    monkeypatch.setattr("ingest.commands.service.KEEP_SECONDS", 0.1)
     async with running(servers.mqtt, servers.redis) as bridge, vehicle(servers.mqtt) as v1:
         ids = [await command(redis, {"n": n}) for n in range(12)]
         for id in ids:

@@ -16,15 +16,15 @@ from math import ceil
 import msgspec
 from redis.asyncio import Redis
 
-from ingest.alarm import Alarm
-from ingest.answers import presence_in, read_answers
+from ingest.commands.alarm import Alarm
+from ingest.commands.answers import presence_in, read_answers
+from ingest.commands.hearing import Hearing
+from ingest.commands.queue import Queue, Taken
+from ingest.commands.waiting import Pending, Waiting
 from ingest.downlink import PUBLISHES, Downlink
-from ingest.hearing import Hearing
 from ingest.metrics import Metrics
-from ingest.queue import Queue, Taken
 from ingest.settings import Settings
 from ingest.store import Batch, DeadLetter, Store
-from ingest.waiting import Pending, Waiting
 from wire import keys
 from wire.clock import now_ms
 from wire.command import Command, Reply, decode_command, reply_of
