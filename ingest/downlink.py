@@ -11,6 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.backoff import Backoff
+from ingest.cancel import heed_cancellation
 from ingest.metrics import Metrics
 from ingest.settings import Settings
 from ingest.source import KEEPALIVE_SECONDS
@@ -53,6 +54,7 @@ class Downlink:
                 delay = backoff.next()
                 log.warning("no broker for commands at %s: %s; again in %.1f s", self._address, error, delay)
                 self._disconnects.inc()
+                heed_cancellation()
                 await asyncio.sleep(delay)
 
     async def publish(
@@ -103,6 +105,7 @@ class Downlink:
         return client
 
     async def _attend(self, client: aiomqtt.Client) -> None:
+        heed_cancellation()
         self._client, self._lost = client, asyncio.get_running_loop().create_future()
         self._connected.set()
         try:

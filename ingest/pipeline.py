@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from ingest import source_v5, source_v311
 from ingest.backoff import Backoff
+from ingest.cancel import heed_cancellation
 from ingest.decoder import Decoder
 from ingest.metrics import Metrics
 from ingest.presence import retained_statuses, unknown
@@ -70,6 +71,7 @@ class Pipeline:
                 self._metrics.disconnects.labels("mqtt").inc()
             finally:
                 self._attend(None)
+            heed_cancellation()
             await asyncio.sleep(delay)
 
     def _attend(self, source: Source | None) -> None:
@@ -100,6 +102,7 @@ class Pipeline:
     async def _learn_presence(self) -> None:
         try:
             statuses = await retained_statuses(self._settings)
+            heed_cancellation()
         except Unavailable as error:
             # What the broker has sent before it went away is to be stored all the same.
             log.warning("the retained statuses are not known: %s", error)

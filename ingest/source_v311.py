@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import aiomqtt
 
+from ingest.cancel import heed_cancellation
 from ingest.metrics import Metrics
 from ingest.settings import Settings
 from ingest.source import KEEPALIVE_SECONDS, Arrivals, Received
@@ -70,6 +71,7 @@ async def connect(settings: Settings, metrics: Metrics) -> AsyncIterator[SourceV
     try:
         async with client:
             await client.subscribe([(filter, 1) for filter in settings.subscriptions])
+            heed_cancellation()
             yield source
     except aiomqtt.MqttError as error:
         raise Unavailable(str(error)) from None
