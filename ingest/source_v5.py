@@ -27,6 +27,7 @@ CONNECT_SECONDS = 10
 BUFFER_BYTES = 256 * 1024
 INBOX_BYTES = 32 * 1024 * 1024  # of payload and headers; beyond it the socket is not read
 STALLED_SECONDS = 5
+FEW_MESSAGES = 100  # in a read: it may have been all that the broker may send before they are acknowledged
 
 
 @asynccontextmanager
@@ -78,7 +79,9 @@ class SourceV5(asyncio.BufferedProtocol):
         self._changed = asyncio.Event()  # there are messages, or the connection is made or lost
         self._lost: Unavailable | None = None
         self._transport: asyncio.Transport | None = None
-        self._spare: int | None = None
+        self._socket: socket.socket | None = None  # the transport's, once more
+        self._encrypted = False
+        self._few = False
         self._resume: asyncio.Handle | None = None
         self._pings: asyncio.Handle | None = None
 
@@ -102,8 +105,14 @@ class SourceV5(asyncio.BufferedProtocol):
             yield self._next_batch()
 
     def ack(self, batch: Sequence[Arrivals]) -> None:
-        self._session.acknowledge([m.packet_id for _, messages in batch for m in messages if m.packet_id])
-        self._write()
+        ids = [message.packet_id for _, messages in batch for message in messages if message.packet_id]
+        if ids:
+            self._session.acknowledge(ids)
+            self._write()
+            if self._few and self._resume is not None and not self._waiting:
+                # Mosquitto sends 20 ahead unless it is told otherwise, rumqttd 100: then waiting for more is in vain.
+                self._resume.cancel()
+                self._read_on()
 
     def close(self) -> None:
         """Say goodbye, and let go of the socket."""
@@ -136,9 +145,8 @@ class SourceV5(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if transport.get_extra_info("sslcontext") is None:
-            # A write that fails closes the transport, with what the broker had sent before it went away unread.
-            self._spare = os.dup(transport.get_extra_info("socket").fileno())
+        self._encrypted = transport.get_extra_info("sslcontext") is not None
+        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._write()
         self._ping_later()
 
@@ -149,19 +157,21 @@ class SourceV5(asyncio.BufferedProtocol):
         assert self._transport is not None
         self._filled += nbytes
         full = self._filled == len(self._buffer)
-        self._parse()
+        count = self._parse()
         if self._session.subscribed and (not full or self._crowded()) and self._resume is None:
             # What comes within the next milliseconds is read at once, not packet by packet.
             self._transport.pause_reading()
             self._resume = asyncio.get_running_loop().call_later(self._linger, self._read_on)
+            self._few = count < FEW_MESSAGES
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._resume is not None:
             self._resume.cancel()
-        if self._spare is not None:
-            with suppress(OSError), socket.socket(fileno=self._spare) as rest:
-                while self._lost is None and (nbytes := rest.recv_into(self._view[self._filled :])):
-                    self._filled += nbytes
+        if self._socket is not None:
+            # A write that fails closes the transport, with what the broker had sent before it went away unread.
+            with suppress(OSError), self._socket as rest:
+                while not (self._lost or self._encrypted) and (n := rest.recv_into(self._view[self._filled :])):
+                    self._filled += n
                     self._parse()
         self._lose(Unavailable(f"the connection was lost{f': {exc}' if exc else ''}"))
 
@@ -181,7 +191,8 @@ class SourceV5(asyncio.BufferedProtocol):
             return True
         return self._waiting >= self._room // 2 and monotonic() - self._taken_at < STALLED_SECONDS
 
-    def _parse(self) -> None:
+    def _parse(self) -> int:
+        """How many messages there were in what was read."""
         try:
             done = self._session.feed(self._view[: self._filled])
         except Unavailable as error:
@@ -189,8 +200,8 @@ class SourceV5(asyncio.BufferedProtocol):
             self._lose(error)
             assert self._transport is not None
             self._transport.close()
-            return
-        self._take(done)
+            return 0
+        count = self._take(done)
         left = self._filled - done
         if done:
             self._view[:left] = self._view[done : self._filled]
@@ -199,18 +210,21 @@ class SourceV5(asyncio.BufferedProtocol):
         self._filled = left
         self._write()
         self._changed.set()
+        return count
 
-    def _take(self, nbytes: int) -> None:
+    def _take(self, nbytes: int) -> int:
         messages = self._session.take()
+        count = len(messages)
         acknowledged = sum([message.packet_id is not None for message in messages])
         self._received[1].inc(acknowledged)
-        self._received[0].inc(len(messages) - acknowledged)
+        self._received[0].inc(count - acknowledged)
         if self._waiting + len(messages) > self._room:
             messages = self._fitting(messages)
         if messages:
             self._inbox.append(Arrivals(now_ms(), messages))
             self._waiting += len(messages)
             self._inbox_bytes += nbytes
+        return count
 
     def _fitting(self, messages: list[PublishPacket]) -> list[PublishPacket]:
         """All of QoS 1, which the receive maximum bounds, and of QoS 0 what there is room for."""

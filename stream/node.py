@@ -56,7 +56,14 @@ class Node:
             socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),
         )
-        self._store = self._redis.register_script(SCRIPT)
+        # A write whose answer is lost may have been carried out: it is not tried again, the client is told.
+        self._writer = Redis.from_url(
+            settings.redis_url,
+            socket_timeout=None,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._store = self._writer.register_script(SCRIPT)
         self.history = History(self._redis)
         self._feed = Feed(settings.redis_url, self._receive, self._recover, self.metrics)
         self._interest = Interest(self._feed, self.history, self.hub)
@@ -67,7 +74,7 @@ class Node:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with self._redis, asyncio.TaskGroup() as self._replays:
+        async with self._redis, self._writer, asyncio.TaskGroup() as self._replays:
             self._replays.create_task(self._feed.run(), name="feed")
             self._replays.create_task(self._interest.run(), name="interest")
 

@@ -41,12 +41,19 @@ class Bridge:
 
     async def count(self, name: str, **labels: str) -> int:
         """A counter of its metrics, summed over the labels that are not given."""
+        return int(await self._sum(f"{name}_total", labels))
+
+    async def gauge(self, name: str, **labels: str) -> float:
+        """A gauge of its metrics, the same way."""
+        return await self._sum(name, labels)
+
+    async def _sum(self, name: str, labels: dict[str, str]) -> float:
         text = (await self._http.get("/metrics")).text
         return sum(
-            int(sample.value)
+            sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name == f"fleetwire_ingest_{name}_total" and labels.items() <= sample.labels.items()
+            if sample.name == f"fleetwire_ingest_{name}" and labels.items() <= sample.labels.items()
         )
 
 

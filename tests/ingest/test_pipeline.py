@@ -21,6 +21,8 @@ from tests.ingest.bridge import (
     publish,
     running,
 )
+from tests.ingest.payload.wires import DOUBLE, metric
+from tests.ingest.payload.wires import payload as sparkplug
 from tests.programs import eventually, mosquitto
 from wire import keys
 from wire.clock import now_ms
@@ -241,3 +243,82 @@ async def overload(mqtt_url: str, redis_url: str, redis: Redis) -> None:
     found = [n for n in await numbers(redis) if n is not None]
     assert len(found) == 1001 - dropped
     assert found == sorted(set(found))
+
+
+async def test_a_clock_far_ahead_is_clamped_and_does_not_hold_the_state(servers: Servers, redis: Redis) -> None:
+    ahead = now_ms() + 3_600_000
+    async with running(servers.mqtt, servers.redis, max_ahead_ms=300_000) as bridge, device(servers.mqtt) as client:
+        await client.publish(TOPIC, b'{"ts":%d,"values":{"Speed":1}}' % ahead, qos=1)
+        await eventually(lambda: at_least(redis, 1))
+        await client.publish(TOPIC, b'{"ts":%d,"values":{"Speed":2}}' % (now_ms() + 60_000), qos=1)
+        first, second = await eventually(lambda: at_least(redis, 2))
+        assert await bridge.count("clamped") == 1
+    assert (first.clock, first.ts) == ("clamped", first.received)
+    assert second.clock == "device"
+    [(_, body)] = parse_state(await redis.hgetall(keys.state(TOPIC)))
+    assert decode_reading(body).values == {"Speed": 2}
+
+
+async def test_what_waits_is_a_metric(valkey_url: str, redis_client: Redis) -> None:
+    with mosquitto() as broker:
+        async with running(broker.url, valkey_url, inbox=200, batch=10) as bridge, device(broker.url) as client:
+            assert await bridge.gauge("window_messages") == 200
+            assert await bridge.gauge("waiting_messages") == 0
+            await redis_client.client_pause(60_000, all=False)
+            try:
+                await publish(client, range(50))
+                await eventually(lambda: waits(bridge, 50))
+                await eventually(lambda: old(bridge, 0.05))
+            finally:
+                await redis_client.client_unpause()
+            await eventually(lambda: has(redis_client, range(50)))
+            await eventually(lambda: waits(bridge, 0))
+            assert await bridge.gauge("oldest_waiting_seconds") == 0
+
+
+async def waits(bridge: Bridge, count: int) -> bool:
+    return await bridge.gauge("waiting_messages") == count
+
+
+async def old(bridge: Bridge, seconds: float) -> bool:
+    return await bridge.gauge("oldest_waiting_seconds") > seconds
+
+
+async def test_each_device_may_speak_its_own_format(servers: Servers, redis: Redis) -> None:
+    # Alone: rumqttd knows one filter for each shared subscription's name, and forgets the first for the second.
+    layout = "fleets/{fleet}/{vehicle}/{kind}=json tracks/{fleet}/{vehicle}=owntracks spBv1.0=sparkplug"
+    async with (
+        running(servers.mqtt, servers.redis, layout=layout, group="") as bridge,
+        device(servers.mqtt) as client,
+    ):
+        await client.publish(
+            "tracks/berlin/bike", b'{"_type":"location","tst":7,"lat":52.5,"lon":13.4,"vel":18}', qos=1
+        )
+        await client.publish("fleets/berlin/car/telemetry", b'{"ts":7,"values":{"Speed":54}}', qos=1)
+        await client.publish("tracks/berlin/bike", b'{"_type":"encrypted"}', qos=1)
+        [track] = await eventually(lambda: at_least(redis, 1, "fleets/berlin/bike/telemetry"))
+        [car] = await eventually(lambda: at_least(redis, 1, "fleets/berlin/car/telemetry"))
+        await eventually(lambda: buried(redis, 1))
+        assert await bridge.count("dead_letters", reason="encrypted") == 1
+    assert (track.ts, track.values["CurrentLocation.Latitude"], track.values["Speed"]) == (7_000, 52.5, 18)
+    assert (car.ts, car.values) == (7, {"Speed": 54})
+
+
+async def test_sparkplug_data_without_a_birth_ask_for_one_over_mqtt(redis_client: Redis, valkey_url: str) -> None:
+    with mosquitto() as broker:
+        async with (
+            running(broker.url, valkey_url, layout="spBv1.0=sparkplug", group="") as bridge,
+            device(broker.url) as edge,
+        ):
+            await edge.subscribe("spBv1.0/plant/NCMD/press", qos=1)
+            data = sparkplug(metric(alias=1, value=2.5), ts=5, seq=1)
+            await edge.publish("spBv1.0/plant/NDATA/press", data, qos=0)
+            request = await anext(edge.messages)
+            assert isinstance(request.payload, bytes)
+            assert b"Node Control/Rebirth" in request.payload
+            birth = sparkplug(metric("Pressure", 2.5, alias=1, datatype=DOUBLE), ts=6, seq=0)
+            await edge.publish("spBv1.0/plant/NBIRTH/press", birth, qos=0)
+            await edge.publish("spBv1.0/plant/NDATA/press", data, qos=0)
+            found = await eventually(lambda: at_least(redis_client, 2, "fleets/plant/press/telemetry"))
+            assert await bridge.count("ignored", reason="sparkplug_rebirth") == 1
+    assert [reading.values["Pressure"] for reading in found] == [2.5, 2.5]
