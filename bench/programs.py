@@ -9,10 +9,11 @@ import os
 import shutil
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from fleetwire import parts
 from fleetwire.embedded import free_port
 from fleetwire.parts import Part, cpu_seconds
 from wire.errors import Unavailable
@@ -21,7 +22,6 @@ __all__ = ["Server", "find", "mosquitto", "node_bridge", "program", "redis_serve
 
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
 START_SECONDS = 10
-STOP_SECONDS = 10
 NODE_MAJOR = 20
 
 # Nothing may be dropped, and no delay of the kernel's may be measured.
@@ -57,26 +57,10 @@ def find(name: str, package: str) -> str:
     raise Unavailable(f"{name} is not installed (Debian package {package})")
 
 
-@asynccontextmanager
-async def program(name: str, *command: str | Path, logs: Path) -> AsyncIterator[Part]:
-    """A process with its output in a file, in the folder of that file; settings of ours do not reach it."""
-    path = logs / f"{name}.log"
+def program(name: str, *command: str | Path, logs: Path) -> AbstractAsyncContextManager[Part]:
+    """A process in the folder of its log; settings of ours do not reach it."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("FLEETWIRE_")}
-    with path.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=log, stderr=log, cwd=logs, env=clean, start_new_session=True
-        )
-    try:
-        yield Part(name, process, path)
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+    return parts.program(name, *command, logs=logs, env=clean, cwd=logs)
 
 
 @asynccontextmanager

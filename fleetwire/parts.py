@@ -9,21 +9,21 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from wire.errors import Unavailable
 
-__all__ = ["Part", "Servers", "cpu_seconds", "part", "ready", "servers"]
+__all__ = ["Part", "Servers", "cpu_seconds", "part", "program", "ready", "servers"]
 
 STOP_SECONDS = 15
 READY_SECONDS = 30
 
 
 class Part(NamedTuple):
-    """One running process of ours, and the file with what it says."""
+    """One running process, and the file with what it says."""
 
     name: str
     process: asyncio.subprocess.Process
@@ -67,12 +67,14 @@ async def servers(mqtt_port: int | None = None) -> AsyncIterator[Servers]:
 
 
 @asynccontextmanager
-async def part(name: str, *args: str, logs: Path, module: str = "fleetwire") -> AsyncIterator[Part]:
-    """A process of `python -m fleetwire`, with its output in a file; SIGTERM ends it."""
+async def program(
+    name: str, *command: str | Path, logs: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> AsyncIterator[Part]:
+    """A process with its output in a file; SIGTERM ends it. Variables and folder are ours unless they are given."""
     path = logs / f"{name}.log"
     with path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *args, stdout=log, stderr=log, start_new_session=True
+            *command, stdout=log, stderr=log, env=env, cwd=cwd, start_new_session=True
         )
     try:
         yield Part(name, process, path)
@@ -80,6 +82,11 @@ async def part(name: str, *args: str, logs: Path, module: str = "fleetwire") -> 
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await _ended(process)
+
+
+def part(name: str, *args: str, logs: Path) -> AbstractAsyncContextManager[Part]:
+    """A process of `python -m fleetwire`."""
+    return program(name, sys.executable, "-m", "fleetwire", *args, logs=logs)
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
