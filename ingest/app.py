@@ -35,8 +35,8 @@ def create_app(settings: Settings) -> Starlette:
     store = Store(redis, metrics, settings)
     downlink = Downlink(settings, metrics)
     decoder = Decoder(settings, metrics, downlink.post)
-    commands = Commands(settings, redis, store, downlink, metrics)
     pipeline = Pipeline(settings, redis, store, decoder, metrics)
+    commands = Commands(settings, redis, store, downlink, pipeline.subscribed, metrics)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -40,6 +40,7 @@ class Pipeline:
         self._book = ReceiptBook()
         self._held: deque[Sequence[Arrivals]] = deque()  # taken, and not stored yet
         self._source: Source | None = None
+        self._subscribed = asyncio.Event()
         metrics.window.set(settings.inbox)
         metrics.waiting.set_function(self._waiting)
         metrics.oldest_seconds.set_function(self._oldest_seconds)
@@ -48,6 +49,10 @@ class Pipeline:
     def connected(self) -> bool:
         """Whether the broker has confirmed the subscription."""
         return self._source is not None
+
+    async def subscribed(self) -> None:
+        """Returns when it is connected: what is published from then on is heard."""
+        await self._subscribed.wait()
 
     async def ready(self) -> bool:
         """Whether readings flow: the broker is connected, and Redis answers."""
@@ -77,6 +82,10 @@ class Pipeline:
     def _attend(self, source: Source | None) -> None:
         self._source = source
         self._metrics.connected.labels("mqtt").set(source is not None)
+        if source is None:
+            self._subscribed.clear()
+        else:
+            self._subscribed.set()
 
     async def _flow(self, source: Source) -> None:
         if not source.resumed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from math import ceil
@@ -46,12 +46,23 @@ LOOK = 500  # vehicles that are looked up at once
 
 
 class Commands:
-    """Takes commands, sends them, and settles them. `run` it beside the pipeline, and the downlink beside both."""
+    """Takes commands, sends them, and settles them. `run` it beside the pipeline, and the downlink beside both.
 
-    def __init__(self, settings: Settings, redis: Redis, store: Store, downlink: Downlink, metrics: Metrics) -> None:
+    `subscribed` returns when a reply would be heard: nothing is sent before."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        store: Store,
+        downlink: Downlink,
+        subscribed: Callable[[], Awaitable[None]],
+        metrics: Metrics,
+    ) -> None:
         self._redis = redis
         self._store = store
         self._downlink = downlink
+        self._subscribed = subscribed
         self._metrics = metrics
         self._waiting = Waiting()
         self._queue = Queue(redis, settings.client_id)
@@ -129,6 +140,7 @@ class Commands:
         while True:
             await self._sends.ring()
             await self._downlink.connected()
+            await self._subscribed()
             due = self._waiting.due(now_ms(), PUBLISHES)
             await self._look([pending for pending in due if pending.sent])
             async with asyncio.TaskGroup() as group:  # its tasks begin in this order, and so do the publishes
