@@ -27,7 +27,7 @@ CONNECT_SECONDS = 10
 BUFFER_BYTES = 256 * 1024
 INBOX_BYTES = 32 * 1024 * 1024  # of payload and headers; beyond it the socket is not read
 STALLED_SECONDS = 5
-FEW_MESSAGES = 100  # in a read: it may have been all that the broker may send before they are acknowledged
+FEW_MESSAGES = 100  # in a read, or fewer: it may have been all that the broker may send before they are acknowledged
 
 
 @asynccontextmanager
@@ -110,7 +110,7 @@ class SourceV5(asyncio.BufferedProtocol):
             self._session.acknowledge(ids)
             self._write()
             if self._few and self._resume is not None and not self._waiting:
-                # Mosquitto sends 20 ahead unless it is told otherwise, rumqttd 100: then waiting for more is in vain.
+                # A broker may send fewer ahead than we let it, rumqttd 100: then waiting for more is in vain.
                 self._resume.cancel()
                 self._read_on()
 
@@ -162,7 +162,7 @@ class SourceV5(asyncio.BufferedProtocol):
             # What comes within the next milliseconds is read at once, not packet by packet.
             self._transport.pause_reading()
             self._resume = asyncio.get_running_loop().call_later(self._linger, self._read_on)
-            self._few = count < FEW_MESSAGES
+            self._few = count <= FEW_MESSAGES
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._resume is not None:

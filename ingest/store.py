@@ -15,7 +15,7 @@ from redis.typing import EncodableT, FieldT
 
 from ingest.backoff import Backoff
 from ingest.metrics import Metrics
-from ingest.receipts import RECEIPT_BYTES
+from ingest.receipts import KEPT_BYTES
 from ingest.settings import Settings
 from wire import keys
 from wire.store import SCRIPT, Entry, Receipts, arguments
@@ -57,7 +57,6 @@ class Store:
         self._metrics = metrics
         self._retention = settings.retention
         self._client_id = settings.client_id
-        self._receipts_bytes = 2 * settings.inbox * RECEIPT_BYTES  # twice what can be under way
         self._script = redis.register_script(SCRIPT)
         self._registered: set[str] = set()  # topics whose vehicles need not be registered for a while
         self._register_again = 0.0
@@ -124,9 +123,11 @@ class Store:
                 await pipe.execute()
             self._registered |= new
         if batch.entries or batch.receipts:
-            receipts = Receipts(self._client_id, batch.receipts, self._receipts_bytes) if batch.receipts else None
+            receipts = Receipts(self._client_id, batch.receipts, KEPT_BYTES) if batch.receipts else None
             names, args = arguments(batch.entries, self._retention, receipts)
-            _, duplicates, *refused = await self._script(keys=names, args=args)
+            first, duplicates, *refused = await self._script(keys=names, args=args)
+            if not first:  # all of it was stored by a call whose answer was lost
+                duplicates = 0
             if refused:
                 await self._bury_refused(batch.entries, refused)
             self._metrics.redelivered.inc(duplicates)

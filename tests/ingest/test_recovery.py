@@ -9,11 +9,14 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.ingest.bridge import Bridge, device, numbers, publish, running, starting
+from tests.ingest.bridge import TOPIC, Bridge, device, numbers, publish, running, starting
 from tests.programs import Served, eventually, free_port, mosquitto, redis_server
 from wire import keys
 
@@ -186,3 +189,31 @@ async def test_a_broker_that_dies_while_it_is_asked_for_presence(
             await eventually(lambda: received(bridge, 50))
             broker.program.kill()
             await eventually(lambda: has(redis, range(50)))
+
+
+async def test_a_batch_whose_answer_is_lost_is_stored_and_counted_once(
+    store: Served, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, lost = AsyncScript.__call__, 0
+
+    async def carried_out_unheard(self: AsyncScript, *args: Any, **kwargs: Any) -> Any:
+        nonlocal lost
+        answer = await call(self, *args, **kwargs)
+        if lost < 3:
+            lost += 1
+            raise RedisConnectionError("the answer is lost")
+        return answer
+
+    monkeypatch.setattr(AsyncScript, "__call__", carried_out_unheard)
+    with mosquitto() as broker:
+        async with running(broker.url, store.url) as bridge, device(broker.url) as client:
+            for _ in range(20):
+                await client.publish(TOPIC, b'{"Speed":0}', qos=1)
+            await eventually(lambda: counted(bridge, 20))
+            assert await bridge.count("redelivered") == 0
+    assert lost == 3
+    assert len(await numbers(redis)) == 20
+
+
+async def counted(bridge: Bridge, stored: int) -> bool:
+    return await bridge.count("stored") == stored

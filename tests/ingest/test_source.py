@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 from ingest import source_v5, source_v311
 from ingest.metrics import Metrics
 from ingest.settings import Settings
-from ingest.source import Message, Source
-from tests.ingest.bridge import TOPIC, dead_letters, device, logged, payload, publish, running
+from ingest.source import Arrivals, Message, Source
+from tests.ingest.bridge import TOPIC, Bridge, dead_letters, device, logged, payload, publish, running
 from tests.programs import Served, eventually, mosquitto
+from tests.programs import broker as rumqttd
 from wire.errors import Unavailable
 
 VERSIONS = ["5", "3.1.1"]
@@ -93,11 +94,38 @@ async def test_everything_that_had_come_is_given_when_the_broker_is_killed(broke
             for n in range(1, 200):
                 group.create_task(client.publish(TOPIC, payload(n), qos=1))
         broker.program.kill()
-        source.ack(first)
+        close_by_writing(source, first)
         found = await take(batches, 199)
         assert [message.payload for message in found] == [payload(n) for n in range(1, 200)]
         with pytest.raises(Unavailable):
             await anext(batches)
+
+
+def close_by_writing(source: Source, batch: Sequence[Arrivals]) -> None:
+    """The answer to the first acknowledgement is that nobody is there; then one fails, before anything is read."""
+    assert isinstance(source, source_v5.SourceV5)
+    assert source._transport is not None
+    for _ in range(1_000):
+        if source._transport.is_closing():
+            return
+        source.ack(batch)
+    pytest.fail("it goes on writing")
+
+
+async def test_a_broker_with_a_small_window_is_not_kept_waiting(valkey_url: str) -> None:
+    """rumqttd sends a hundred, and the next ones when those are acknowledged: to rest after each would take 20 s."""
+    with rumqttd() as ports:
+        url = f"mqtt://127.0.0.1:{ports.port_v5}"
+        async with running(url, valkey_url, linger_ms=1_000) as bridge, device(url) as client:
+            client.pending_calls_threshold = 10_000
+            async with asyncio.TaskGroup() as group:
+                for n in range(2_000):
+                    group.create_task(client.publish(TOPIC, payload(n), qos=1))
+            await eventually(lambda: stored(bridge, 2_000))
+
+
+async def stored(bridge: Bridge, count: int) -> bool:
+    return await bridge.count("stored") == count
 
 
 async def test_a_broker_that_is_not_there_or_refuses() -> None:
