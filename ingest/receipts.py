@@ -17,8 +17,8 @@ from ingest.source import Arrivals, Message
 __all__ = ["KEPT_BYTES", "RECEIPT_BYTES", "ReceiptBook", "pack"]
 
 RECEIPT_BYTES = 8
-# One for each identifier that there is: mosquitto 2.0.11 was seen to have seven times as many messages under way as the
-# receive maximum allows.
+# One for each identifier that there is: mosquitto 2.0.11 was seen to have seven times as many messages under way as
+# the receive maximum allows.
 KEPT_BYTES = 65_535 * RECEIPT_BYTES
 
 
