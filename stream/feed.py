@@ -7,20 +7,23 @@ import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from stream.link import Link, open_link
 from stream.metrics import Metrics
 from wire import keys
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "Published"]
 
 log = logging.getLogger("fleetwire.stream.feed")
+
+Published = list[bytes]  # b"pmessage", pattern, channel, payload
 
 PROBE_SECONDS = 1.0  # a silent connection is asked for a sign of life so often
 PROBES = 5  # and is broken when so many of them bring nothing
@@ -30,20 +33,19 @@ BACKOFF_SECONDS = 1.0
 class Feed:
     """One pub/sub connection, made again whenever it breaks.
 
-    `receive(channel, payload)` takes what comes. `recover()` runs after each connect, when everything is subscribed
-    and before anything is received, so that what was missed can be read from the logs first.
+    `receive(messages)` takes what was read at once. `recover()` runs after each connect, when everything is
+    subscribed and before anything is received, so that what was missed can be read from the logs first.
     """
 
     def __init__(
         self,
         redis_url: str,
-        receive: Callable[[bytes, bytes], None],
+        receive: Callable[[list[Published]], None],
         recover: Callable[[], Awaitable[None]],
         metrics: Metrics,
     ) -> None:
-        # Protocol 2: under RESP3 redis-py formats each push for a debug line (8.1: 17.5 against 13 µs a message).
         # No socket timeout: with one redis-py waits by `asyncio.wait_for`, which in Python 3.11 may swallow a
-        # cancellation. Each read has its own.
+        # cancellation. Each use has its own.
         self._redis = Redis.from_url(
             redis_url,
             protocol=2,
@@ -55,21 +57,25 @@ class Feed:
         self._recover = recover
         self._metrics = metrics
         self._patterns: dict[str, None] = {}
-        self._pubsub: PubSub | None = None
+        self._link: Link | None = None
+        self._held: list[Published] | None = []  # what comes before the node has recovered
         self._marks: dict[bytes, asyncio.Future[None]] = {}
+        self._channel = keys.probe(secrets.token_hex(8))
         self.live = False
 
-    async def follow(self, pattern: str) -> None:
+    def follow(self, pattern: str) -> None:
         """Subscribe to a pattern, now and after each reconnect. What is published after the next `sync` comes."""
         self._patterns[pattern] = None
         self._metrics.patterns.set(len(self._patterns))
-        await self._send("PSUBSCRIBE", pattern)
+        if self._link is not None:
+            self._link.send("PSUBSCRIBE", pattern)
 
-    async def unfollow(self, pattern: str) -> None:
+    def unfollow(self, pattern: str) -> None:
         """Unsubscribe from a pattern."""
         self._patterns.pop(pattern, None)
         self._metrics.patterns.set(len(self._patterns))
-        await self._send("PUNSUBSCRIBE", pattern)
+        if self._link is not None:
+            self._link.send("PUNSUBSCRIBE", pattern)
 
     async def sync(self) -> None:
         """Wait until Redis has carried out what was sent before, and everything that was published until then has
@@ -81,7 +87,8 @@ class Feed:
         future = self._marks[token] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(PROBES * PROBE_SECONDS):
-                await self._send("PING", token)
+                if self._link is not None:
+                    self._link.send("PING", token)
                 await future
         finally:
             self._marks.pop(token, None)
@@ -97,56 +104,65 @@ class Feed:
                     log.warning("the feed from Redis broke: %s", error or "silence")
                 finally:
                     self._set_live(False)
-                    self._pubsub = None
                 await asyncio.sleep(BACKOFF_SECONDS * random.uniform(0.5, 1.5))
 
     async def _session(self) -> None:
-        async with self._redis.pubsub() as pubsub:
-            await pubsub.subscribe(keys.NODES)
-            self._pubsub = pubsub
-            if self._patterns:
-                await pubsub.psubscribe(*self._patterns)
-            early = await self._subscribed(pubsub)
-            await self._recover()
-            self._set_live(True)
-            log.info("the feed from Redis is live")
-            for message in early:
-                self._take(message)
-            while True:
-                self._take(await self._next(pubsub))
+        self._held = []
+        async with open_link(self._redis, self._take) as self._link:
+            self._link.closed.add_done_callback(self._break_marks)
+            try:
+                # A channel first, so that the connection is one for pub/sub whatever is followed.
+                self._link.send("SUBSCRIBE", self._channel)
+                if self._patterns:
+                    self._link.send("PSUBSCRIBE", *self._patterns)
+                await self.sync()
+                self._link.pause()
+                await self._recover()
+                self._set_live(True)
+                log.info("the feed from Redis is live")
+                held, self._held = self._held, None
+                self._receive(held)
+                self._link.resume()
+                await self._watch(self._link)
+            finally:
+                self._link = None
 
-    async def _subscribed(self, pubsub: PubSub) -> list[dict[str, Any]]:
-        """Wait until Redis has carried out the subscriptions: what came meanwhile."""
-        token = secrets.token_bytes(8)
-        await self._send("PING", token)
-        early = [await self._next(pubsub)]
-        while early[-1]["data"] != token:
-            early.append(await self._next(pubsub))
-        return early
+    async def _watch(self, link: Link) -> None:
+        """Until the link is closed, or brings nothing in spite of being asked.
 
-    async def _next(self, pubsub: PubSub) -> dict[str, Any]:
-        """The next message. Raises TimeoutError when the connection is silent in spite of being asked."""
-        for _ in range(PROBES):
-            message: dict[str, Any] | None = await pubsub.get_message(timeout=PROBE_SECONDS)
-            if message is not None:
-                return message
-            await self._send("PING", b"")
+        What is asked for is published, by another connection: so the way of a reading is proved to be open, and not
+        only the socket. A feed from a Redis that was replaced would answer a PING for ever.
+        """
+        silent = 0
+        while silent < PROBES:
+            silent = silent + 1 if link.silent else 0
+            if link.silent:
+                with suppress(RedisError, OSError, TimeoutError):
+                    async with asyncio.timeout(PROBE_SECONDS):
+                        await self._redis.publish(self._channel, b"")
+            link.silent = True
+            await asyncio.wait((link.closed,), timeout=PROBE_SECONDS)
+            if link.closed.done():
+                raise RedisError("Redis closed the connection")
         raise TimeoutError
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "pmessage":
-            self._receive(message["channel"], message["data"])
-        elif message["type"] == "pong":
-            future = self._marks.get(message["data"])
-            if future is not None and not future.done():
-                future.set_result(None)
+    def _take(self, replies: list[Any]) -> None:
+        messages = [reply for reply in replies if type(reply) is list and reply[0] == b"pmessage"]
+        if self._held is None:
+            self._receive(messages)
+        else:
+            self._held += messages
+        if len(messages) != len(replies):
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    log.warning("Redis refused a command of the feed: %s", reply)
+                elif reply[0] == b"pong" and (future := self._marks.get(reply[1])) and not future.done():
+                    future.set_result(None)
 
-    async def _send(self, command: str, argument: str | bytes) -> None:
-        # Not by `PubSub.psubscribe` or `ping`: when they can't write they connect anew, under the feet of the reader,
-        # who would then go on without having recovered what came in between.
-        connection = self._pubsub.connection if self._pubsub is not None else None
-        if connection is not None and connection.is_connected:
-            await connection.send_command(command, argument)
+    def _break_marks(self, closed: asyncio.Future[None]) -> None:
+        for future in self._marks.values():
+            if not future.done():
+                future.set_exception(RedisError("the feed broke"))
 
     def _set_live(self, live: bool) -> None:
         self.live = live

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
-
-from redis.exceptions import RedisError
 
 from stream.feed import Feed
 from stream.history import History
@@ -42,7 +39,7 @@ class Interest:
         if not self._missing(filter) and self._needed() <= self._followed:
             return
         async with self._lock:
-            await self._adjust()
+            self._adjust()
             await self._load(self._missing(filter))
 
     def release(self, filter: str) -> None:
@@ -64,9 +61,8 @@ class Interest:
             before = self._unneeded()
             await asyncio.sleep(LINGER_SECONDS)
             if before & self._unneeded():
-                with suppress(RedisError):  # the feed is about to break, and is made again with what is followed then
-                    async with self._lock:
-                        await self._adjust()
+                async with self._lock:
+                    self._adjust()
 
     def _needed(self) -> set[str]:
         held = {pattern for pattern, count in self._held.items() if count > 0}
@@ -77,15 +73,15 @@ class Interest:
     def _unneeded(self) -> set[str]:
         return self._followed - self._needed()
 
-    async def _adjust(self) -> None:
+    def _adjust(self) -> None:
         needed = self._needed()
         # The new ones first: what both bring for a moment is dropped by its id.
         for pattern in sorted(needed - self._followed):
-            await self._feed.follow(pattern)
+            self._feed.follow(pattern)
             self._followed.add(pattern)
         unneeded = self._followed - needed
         for pattern in sorted(unneeded):
-            await self._feed.unfollow(pattern)
+            self._feed.unfollow(pattern)
             self._followed.discard(pattern)
         if unneeded:
             self._loaded = {(pattern, kind) for pattern, kind in self._loaded if self._covered(pattern)}

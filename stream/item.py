@@ -58,21 +58,25 @@ def _compile(signals: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Item:
-    """A reading or message with its topic and id. Encoded at most once for each view that somebody has."""
+    """A reading or message with its topic, id (as `wire.ids.parse_id` orders it), and when the node read it, epoch
+    ms (0: it was stored before). Encoded at most once for each view that somebody has."""
 
-    __slots__ = ("_encoded", "body", "order", "topic")
+    __slots__ = ("_encoded", "body", "order", "read", "topic")
 
-    def __init__(self, topic: str, order: int, body: Body) -> None:
+    def __init__(self, topic: str, order: int, body: Body, read: int = 0) -> None:
         self.topic = topic
-        self.order = order  # the id, as `wire.ids.parse_id` orders it
+        self.order = order
         self.body = body
-        self._encoded: dict[tuple[object, ...], bytes] = {}
+        self.read = read
+        self._encoded: dict[tuple[object, ...], bytes] | None = None
 
     def __repr__(self) -> str:
         return f"Item({self.topic!r}, {format_id(self.order)!r}, {self.body!r})"
 
     def encoded(self, view: View) -> bytes:
         """The item's bytes in a view."""
+        if self._encoded is None:
+            self._encoded = {}
         data = self._encoded.get(view.key)
         if data is None:
             data = self._encoded[view.key] = encode(self._shown(view), view.format)

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stream.auth import Authority
-from stream.feed import Feed
+from stream.feed import Feed, Published
 from stream.history import History, Page
 from stream.hub import Group, Hub, Member, Query
+from stream.intake import Intake
 from stream.interest import Interest
 from stream.item import Item
 from stream.metrics import Metrics
@@ -29,10 +29,9 @@ from wire.clock import now_ms
 from wire.command import DEFAULT_TTL, Command
 from wire.data import MAX_MESSAGE_BYTES, check_data
 from wire.errors import CommandError
-from wire.ids import parse_id
-from wire.reading import Message, decode_message, decode_reading, encode, split
+from wire.reading import Message, encode
 from wire.store import SCRIPT, Entry, arguments
-from wire.topics import Room, Topic, Vehicle, carries_messages, matches, parse
+from wire.topics import Room, Topic, Vehicle, matches, parse
 
 __all__ = ["Node"]
 
@@ -65,6 +64,7 @@ class Node:
         )
         self._store = self._writer.register_script(SCRIPT)
         self.history = History(self._redis)
+        self._intake = Intake(self.metrics)
         self._feed = Feed(settings.redis_url, self._receive, self._recover, self.metrics)
         self._interest = Interest(self._feed, self.history, self.hub)
         self._replays: asyncio.TaskGroup | None = None
@@ -225,18 +225,9 @@ class Node:
             until = min(until, await self.history.last())
             return await self.history.page(await self.history.topics(filter), after, until, limit)
 
-    def _receive(self, channel: bytes, payload: bytes) -> None:
-        try:
-            topic = channel.decode()
-            id, body = split(payload)
-            decoded = decode_message(body) if carries_messages(topic) else decode_reading(body)
-            item = Item(topic, parse_id(id), decoded)
-        except (ValueError, msgspec.DecodeError):
-            # Anyone with redis-cli may publish anything.
-            self.metrics.malformed.inc()
-            return
-        self.metrics.received.inc()
-        self.hub.deliver(item)
+    def _receive(self, messages: list[Published]) -> None:
+        for item in self._intake.items(messages):
+            self.hub.deliver(item)
 
     async def _recover(self) -> None:
         """After the feed was connected: deliver what was stored since it broke, then go on live.

@@ -27,12 +27,13 @@ __all__ = ["Session"]
 class Session:
     """What one client has: grants, subscriptions and an outbox. `close` it at the end, however it ends."""
 
-    def __init__(self, node: Node, format: Format, grants: Grants) -> None:
+    def __init__(self, node: Node, format: Format, grants: Grants, outbox: Outbox) -> None:
         self._node = node
         self._format: Format = format
         self._members: dict[str, Member] = {}
         self._expiry: asyncio.TimerHandle | None = None
-        self.outbox = Outbox(node.settings.outbox_bytes, self._catch_up)
+        self.outbox = outbox
+        outbox.on_drained = self._catch_up
         self._grants = grants
         self._expire_at(grants.expires)
         node.enter(self.outbox)

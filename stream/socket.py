@@ -7,7 +7,10 @@ import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from stream.auth import Grants
 from stream.http import grants, node
+from stream.outbox import QueuedOutbox
+from stream.prepared import EXTENSION, PreparedOutbox
 from stream.session import Session
 from wire.errors import CommandError
 from wire.protocol import CLOSE_CODES, SUBPROTOCOLS
@@ -24,18 +27,38 @@ async def stream(websocket: WebSocket) -> None:
     except CommandError:
         await websocket.close(4001, CLOSE_CODES[4001].reason)
         return
-    session = Session(node(websocket), SUBPROTOCOLS[subprotocol or "fleetwire.v1.json"], granted)
+    serve = _serve_prepared if EXTENSION in websocket.scope["extensions"] else _serve_plain
     with node(websocket).metrics.clients.labels("websocket").track_inprogress():
-        reader = asyncio.create_task(_read(websocket, session))
-        writer = asyncio.create_task(_write(websocket, session, text=subprotocol != "fleetwire.v1.msgpack"))
-        try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            session.close()
-            for task in (reader, writer):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        await serve(websocket, subprotocol or "fleetwire.v1.json", granted)
+
+
+async def _serve_prepared(websocket: WebSocket, subprotocol: str, granted: Grants) -> None:
+    """By a server that takes whole frames: one task a client, which reads."""
+    settings, format = node(websocket).settings, SUBPROTOCOLS[subprotocol]
+    protocol = websocket.scope["extensions"][EXTENSION]["protocol"]
+    outbox = PreparedOutbox(protocol, settings.outbox_bytes, settings.drain_s, text=format == "json")
+    session = Session(node(websocket), format, granted, outbox)
+    try:
+        await _read(websocket, session)
+    finally:
+        session.close()
+
+
+async def _serve_plain(websocket: WebSocket, subprotocol: str, granted: Grants) -> None:
+    """By any ASGI server."""
+    format = SUBPROTOCOLS[subprotocol]
+    outbox = QueuedOutbox(node(websocket).settings.outbox_bytes)
+    session = Session(node(websocket), format, granted, outbox)
+    reader = asyncio.create_task(_read(websocket, session))
+    writer = asyncio.create_task(_write(websocket, outbox, text=format == "json"))
+    try:
+        await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        session.close()
+        for task in (reader, writer):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _read(websocket: WebSocket, session: Session) -> None:
@@ -47,13 +70,13 @@ async def _read(websocket: WebSocket, session: Session) -> None:
         await session.receive(message["text"].encode() if data is None else data)
 
 
-async def _write(websocket: WebSocket, session: Session, *, text: bool) -> None:
+async def _write(websocket: WebSocket, outbox: QueuedOutbox, *, text: bool) -> None:
     seconds = node(websocket).settings.drain_s
     try:
-        while (frame := await session.outbox.get()) is not None:
+        while (frame := await outbox.get()) is not None:
             async with asyncio.timeout(seconds):
                 await (websocket.send_text(frame.data.decode()) if text else websocket.send_bytes(frame.data))
-        code = session.outbox.close_code or 1000
+        code = outbox.close_code or 1000
         await websocket.close(code, CLOSE_CODES[code].reason if code in CLOSE_CODES else None)
     except TimeoutError:
         with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):

@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from stream.http import grants, node
+from stream.outbox import QueuedOutbox
 from stream.rest import command
 from stream.session import Session
 from wire import protocol
@@ -29,21 +30,22 @@ async def events(request: Request) -> Response:
     asked: protocol.Subscribe = command(protocol.Subscribe, request)
     if (last := request.headers.get("last-event-id")) and asked.since is None:
         asked = msgspec.structs.replace(asked, since=last)
-    session = Session(node(request), "json", grants(request))
+    outbox = QueuedOutbox(node(request).settings.outbox_bytes)
+    session = Session(node(request), "json", grants(request), outbox)
     try:
         await session.subscribe(asked)
     except BaseException:
         session.close()
         raise
-    return _EventStream(request, session)
+    return _EventStream(request, session, outbox)
 
 
 class _EventStream(StreamingResponse):
     """Streams a session's frames, and closes the session however the stream ends."""
 
-    def __init__(self, request: Request, session: Session) -> None:
+    def __init__(self, request: Request, session: Session, outbox: QueuedOutbox) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_frames(session), media_type="text/event-stream", headers=headers)
+        super().__init__(_frames(outbox), media_type="text/event-stream", headers=headers)
         self._session = session
         self._clients = node(request).metrics.clients.labels("sse")
 
@@ -55,11 +57,11 @@ class _EventStream(StreamingResponse):
                 self._session.close()
 
 
-async def _frames(session: Session) -> AsyncIterator[bytes]:
+async def _frames(outbox: QueuedOutbox) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(KEEPALIVE_SECONDS):
-                frame = await session.outbox.get()
+                frame = await outbox.get()
         except TimeoutError:
             yield b": still here\n\n"
             continue

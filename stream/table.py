@@ -44,7 +44,7 @@ def merge(state: State | None, item: Item) -> State | None:
     merged = Reading(
         max(reading.ts, known.body.ts), known.body.values | fresh, head.seq, False, head.clock, head.received
     )
-    return State(Item(known.topic, max(item.order, known.order), merged), stamps)
+    return State(Item(known.topic, max(item.order, known.order), merged, item.read), stamps)
 
 
 class Table:

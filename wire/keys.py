@@ -7,11 +7,11 @@ __all__ = [
     "COMMANDS",
     "DEAD",
     "FLEETS",
-    "NODES",
     "ROOMS",
     "fleet",
     "log",
     "patterns",
+    "probe",
     "session",
     "state",
 ]
@@ -19,7 +19,6 @@ __all__ = [
 CLOCK = "fw:clock"  # string: the last id given out
 FLEETS = "fw:fleets"  # set: the names of all fleets
 ROOMS = "fw:rooms"  # set: the names of all rooms
-NODES = "fw:nodes"  # channel that every node listens to, so that its connection is one for pub/sub; nobody talks
 DEAD = "fw:dead"  # stream, capped: dead letters
 COMMANDS = "fw:commands"  # stream with a consumer group: commands that wait for an answer, by their id
 NEWEST = "@newest"  # the field of each state hash that holds the greatest ts so far
@@ -45,6 +44,11 @@ def state(topic: str) -> str:
 def session(client_id: str) -> str:
     """String: the receipts of a bridge's MQTT session, so that what comes again is known."""
     return f"fw:session:{{{client_id}}}"
+
+
+def probe(name: str) -> str:
+    """Channel: on which a node asks itself whether what is published reaches it."""
+    return f"fw:probe:{name}"
 
 
 def _stem(topic: str) -> str:

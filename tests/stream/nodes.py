@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from ingest.state import Shapes
 from stream.node import Node
+from stream.outbox import QueuedOutbox
 from stream.session import Session
 from stream.settings import Settings
 from tests.programs import eventually
@@ -77,7 +78,8 @@ class Peer:
 
     def __init__(self, node: Node, format: Format = "json", token: str | None = None) -> None:
         grants = node.authority.grants(token) if token else node.authority.default
-        self.session = Session(node, format, grants)
+        self.outbox = QueuedOutbox(node.settings.outbox_bytes)
+        self.session = Session(node, format, grants, self.outbox)
         self.format = format
         self.codec = msgspec.json if format == "json" else msgspec.msgpack
         self.messages: list[Event] = []
@@ -106,9 +108,9 @@ class Peer:
         """Until the outbox is closed."""
         while True:
             await self.reading.wait()
-            frame = await self.session.outbox.get()
+            frame = await self.outbox.get()
             if frame is None:
-                self.closed = self.session.outbox.close_code
+                self.closed = self.outbox.close_code
                 return
             self.messages.append(self.codec.decode(frame.data))
 

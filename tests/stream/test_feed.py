@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream import feed as module
-from stream.feed import Feed
+from stream.feed import Feed, Published
 from stream.metrics import Metrics
 from tests.programs import eventually, free_port
 
@@ -26,8 +26,8 @@ class Heard:
         self.may_recover.set()
         self.feed = Feed(url, self._receive, self._recover, self.metrics)
 
-    def _receive(self, channel: bytes, payload: bytes) -> None:
-        self.told.append(f"{channel.decode()} {payload.decode()}")
+    def _receive(self, messages: list[Published]) -> None:
+        self.told += [f"{channel.decode()} {payload.decode()}" for _, _, channel, payload in messages]
 
     async def _recover(self) -> None:
         self.told.append("recover")
@@ -69,7 +69,7 @@ async def kill(redis: Redis) -> None:
 async def test_what_is_published_before_a_sync_was_received_when_it_returns(
     heard: Heard, redis_client: Redis
 ) -> None:
-    await heard.feed.follow("a/*")
+    heard.feed.follow("a/*")
     await heard.feed.sync()
     for n in range(200):
         await redis_client.publish("a/x", str(n))
@@ -83,9 +83,9 @@ async def test_many_may_sync_at_once(heard: Heard) -> None:
 
 
 async def test_a_pattern_that_is_given_up_brings_nothing_more(heard: Heard, redis_client: Redis) -> None:
-    await heard.feed.follow("a/*")
-    await heard.feed.follow("b/*")
-    await heard.feed.unfollow("a/*")
+    heard.feed.follow("a/*")
+    heard.feed.follow("b/*")
+    heard.feed.unfollow("a/*")
     await heard.feed.sync()
     await redis_client.publish("a/x", "1")
     await redis_client.publish("b/x", "2")
@@ -98,7 +98,7 @@ async def test_a_pattern_that_is_given_up_brings_nothing_more(heard: Heard, redi
 
 async def test_a_pattern_may_be_followed_before_there_is_a_connection(valkey_url: str, redis_client: Redis) -> None:
     heard = Heard(valkey_url)
-    await heard.feed.follow("a/*")
+    heard.feed.follow("a/*")
     async with asyncio.TaskGroup() as group:
         task = group.create_task(heard.feed.run())
         await eventually(lambda: heard.feed.live)
@@ -110,7 +110,7 @@ async def test_a_pattern_may_be_followed_before_there_is_a_connection(valkey_url
 
 
 async def test_after_a_break_nothing_is_received_before_recover_is_done(heard: Heard, redis_client: Redis) -> None:
-    await heard.feed.follow("a/*")
+    heard.feed.follow("a/*")
     await heard.feed.sync()
     for number in range(2, 4):
         heard.may_recover.clear()
@@ -158,7 +158,7 @@ async def test_a_quiet_feed_is_asked_and_stays_live(heard: Heard) -> None:
 
 async def test_a_sync_waits_until_the_subscriptions_are_made(heard: Heard, redis_client: Redis) -> None:
     for n in range(100):
-        await heard.feed.follow(f"a{n}/*")
+        heard.feed.follow(f"a{n}/*")
         await heard.feed.sync()
         assert await redis_client.publish(f"a{n}/x", "1") == 1
 
@@ -173,7 +173,7 @@ async def test_a_sync_without_redis_raises() -> None:
 async def test_a_cancellation_ends_it_at_any_moment(valkey_url: str, redis_client: Redis) -> None:
     for turns in range(0, 300, 3):
         heard = Heard(valkey_url)
-        await heard.feed.follow("a/*")
+        heard.feed.follow("a/*")
         task = asyncio.create_task(heard.feed.run())
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -21,7 +21,7 @@ from stream import hub as module
 from stream.hub import Group, Hub, Member, Query
 from stream.item import Item, View
 from stream.metrics import Metrics
-from stream.outbox import Frame, Outbox
+from stream.outbox import Frame, QueuedOutbox
 from stream.table import Table
 from wire.ids import format_id, parse_id
 from wire.reading import Body, Message, Reading
@@ -40,7 +40,8 @@ class Client:
 
     def __init__(self, machine: HubMachine, query: Query, limit: int) -> None:
         self.query = query
-        self.outbox = Outbox(limit, self._drained)
+        self.outbox = QueuedOutbox(limit)
+        self.outbox.on_drained = self._drained
         self.lagged = False
         self.seen: dict[str, int] = {}  # topic -> the last id
         self.values: dict[str, dict[str, Any]] = {}
@@ -359,7 +360,8 @@ class Listener:
 
     def __init__(self, hub: Hub, strategy: Strategy = "latest", limit: int = 1 << 20, filter: str = "#") -> None:
         self.drains = 0
-        self.outbox = Outbox(limit, self._drained)
+        self.outbox = QueuedOutbox(limit)
+        self.outbox.on_drained = self._drained
         self.group = hub.group(Query(filter, strategy, NEVER, View("json")))
         self.member = Member(self.group, self.outbox, hub.last)
         self.group.admit(self.member)
@@ -414,7 +416,7 @@ async def test_groups_of_different_queries_share_the_bytes_of_an_item(hub: Hub) 
 
 async def test_a_flush_is_due_after_the_interval_and_at_once_for_interval_0(hub: Hub) -> None:
     group = hub.group(Query("#", "batch", 0, View("json")))
-    outbox = Outbox(1 << 20, lambda: None)
+    outbox = QueuedOutbox(1 << 20)
     group.admit(Member(group, outbox, 0))
     for order in range(1, 4):
         hub.deliver(reading(order))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stream.outbox import Frame, Outbox
+from stream.outbox import Frame, QueuedOutbox
 
 LIMIT = 10
 
@@ -15,7 +15,8 @@ class Drained:
     """Counts the calls of `on_drained`; puts a frame when it is told to."""
 
     def __init__(self) -> None:
-        self.outbox = Outbox(LIMIT, self)
+        self.outbox = QueuedOutbox(LIMIT)
+        self.outbox.on_drained = self
         self.count = 0
         self.then: Frame | None = None
 

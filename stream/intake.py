@@ -1,0 +1,48 @@
+"""What the feed brings, as items."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.feed import Published
+from stream.item import Item
+from stream.metrics import Metrics
+from wire.clock import now_ms
+from wire.ids import parse_id
+from wire.reading import decode_message, decode_reading
+from wire.topics import carries_messages
+
+__all__ = ["Intake"]
+
+MOST_TOPICS = 1_000_000
+
+
+class Intake:
+    """Decodes what Redis published: `<id> <body>` on the channel that is the topic. Anyone with redis-cli may publish
+    anything: what can't be read is passed over and counted."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._topics: dict[bytes, tuple[str, bool]] = {}
+
+    def items(self, messages: list[Published]) -> list[Item]:
+        """Items, in the order in which they were published."""
+        # The way of every reading through this node: 1.6 µs each with 7 signals, half of it msgspec's decoding.
+        items, now, known = [], now_ms(), self._topics
+        for _, _, channel, payload in messages:
+            id, _, body = payload.partition(b" ")
+            try:
+                topic, message = known.get(channel) or self._topic(channel)
+                decoded = decode_message(body) if message else decode_reading(body)
+                items.append(Item(topic, parse_id(id), decoded, now))
+            except (ValueError, msgspec.DecodeError):
+                self._metrics.malformed.inc()
+        self._metrics.received.inc(len(items))
+        return items
+
+    def _topic(self, channel: bytes) -> tuple[str, bool]:
+        name = channel.decode()
+        found = name, carries_messages(name)
+        if len(self._topics) < MOST_TOPICS:
+            self._topics[channel] = found
+        return found

@@ -1,0 +1,165 @@
+"""uvicorn's WebSocket protocol, with a way in for frames that are made once and sent to many.
+
+`websocket.send` costs 4.9 µs a client and frame (it frames, copies and checks each time); a prepared frame written
+to the transport 2.6 µs, of which most is the kernel's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from stream.outbox import BINARY, TEXT, Frame, Outbox
+from wire.protocol import CLOSE_CODES
+
+__all__ = ["EXTENSION", "PreparedOutbox", "PreparedProtocol"]
+
+EXTENSION = "fleetwire.prepared"  # in the scope's extensions: the connection's PreparedProtocol
+
+NOTSENT_BYTES = 131_072
+CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
+
+
+class PreparedProtocol(WebSocketsSansIOProtocol):
+    """One connection. After the handshake whoever has it from the scope's extensions may write whole frames, beside
+    what goes by `send`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_pause: Callable[[], None] = lambda: None
+        self.on_resume: Callable[[], None] = lambda: None
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["extensions"][EXTENSION] = {"protocol": self}
+
+    def limit(self, size: int) -> None:
+        """Pause when more bytes wait than that, resume when none do."""
+        self.transport.set_write_buffer_limits(high=size, low=0)
+        with suppress(OSError):
+            # What the kernel holds back for a slow line is as old as what we would: keep it short, so that what the
+            # client gets next is new.
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES
+            )
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the socket has not taken yet."""
+        return self.transport.get_write_buffer_size()
+
+    @property
+    def open(self) -> bool:
+        """Whether frames may still be written."""
+        return not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    def write(self, frame: bytes) -> None:
+        """Write a whole frame, header included."""
+        self.transport.write(frame)
+
+    def pause_writing(self) -> None:
+        """Called by the transport."""
+        super().pause_writing()
+        self.on_pause()
+
+    def resume_writing(self) -> None:
+        """Called by the transport."""
+        super().resume_writing()
+        self.on_resume()
+
+    def finish(self, code: int, reason: str | None) -> None:
+        """Close with a code, or without one if the socket takes nothing."""
+        task = self.loop.create_task(self._finish(code, reason), name="close")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _finish(self, code: int, reason: str | None) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.send({"type": "websocket.close", "code": code, "reason": reason or ""})
+        except Exception:  # it is closed already, or takes nothing
+            self.transport.abort()
+        else:
+            # uvicorn's timer waits for the transport to be flushed, for ever if need be.
+            if self.close_timer is not None:
+                self.close_timer.cancel()
+                self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+
+class PreparedOutbox(Outbox):
+    """An outbox on a PreparedProtocol: frames go to the socket at once, and what it does not take waits there.
+
+    A client whose socket takes no byte for `drain_s` seconds, looked at so often, is closed (4008).
+    """
+
+    def __init__(self, protocol: PreparedProtocol, limit: int, drain_s: float, *, text: bool) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._opcode = TEXT if text else BINARY
+        self._drain_s = drain_s
+        self._full = False
+        self._refused = False
+        self._written = 0
+        self._taken = 0
+        self._watch: asyncio.TimerHandle | None = None
+        protocol.limit(limit)
+        protocol.on_pause = self._pause
+        protocol.on_resume = self._resume
+
+    def put(self, frame: Frame) -> None:
+        if self.close_code is None and self._protocol.open:
+            data = frame.prepared(self._opcode)
+            self._written += len(data)
+            self._protocol.write(data)
+
+    def offer(self, frame: Frame) -> bool:
+        if self._full:
+            self._refused = True
+            return False
+        self.put(frame)
+        return True
+
+    async def room(self) -> None:
+        await self._protocol.writable.wait()
+
+    def close(self, code: int) -> None:
+        if self.close_code is None:
+            self.close_code = code
+            self._stop_watch()
+            if self._protocol.open:
+                self._protocol.finish(code, CLOSE_CODES[code].reason if code in CLOSE_CODES else None)
+
+    def _pause(self) -> None:
+        self._full = True
+        if self.close_code is None and self._watch is None:
+            self._taken = self._written - self._protocol.waiting
+            self._look_after(self._drain_s)
+
+    def _resume(self) -> None:
+        self._full = False
+        self._stop_watch()
+        if self._refused:
+            self._refused = False
+            self.on_drained()
+
+    def _look_after(self, seconds: float) -> None:
+        self._watch = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        taken = self._written - self._protocol.waiting
+        if taken > self._taken:
+            self._taken = taken
+            self._look_after(self._drain_s)
+        else:
+            self.close(4008)
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
