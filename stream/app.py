@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -20,6 +20,8 @@ from stream.socket import stream
 from wire.errors import CommandError, TopicError
 
 __all__ = ["create_app"]
+
+TOPICS_SECONDS = 1
 
 INDEX = """Fleetwire node
 
@@ -39,9 +41,13 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(node.run(), name="node")
+            tasks = [
+                group.create_task(node.run(), name="node"),
+                group.create_task(_count_topics(node), name="topics"),
+            ]
             yield
-            task.cancel()
+            for task in tasks:
+                task.cancel()
 
     app = Starlette(
         lifespan=lifespan,
@@ -74,8 +80,14 @@ async def _readyz(request: Request) -> Response:
 
 async def _metrics(request: Request) -> Response:
     node: Node = request.app.state.node
-    node.metrics.topics.set(len(node.hub.table))
-    return Response(generate_latest(node.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(node.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _count_topics(node: Node) -> None:
+    # By the clock, and not when somebody asks: of several workers only one is asked, and answers for all.
+    while True:
+        node.metrics.topics.set(len(node.hub.table))
+        await asyncio.sleep(TOPICS_SECONDS)
 
 
 async def _index(request: Request) -> Response:

@@ -7,7 +7,6 @@ import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -25,8 +24,8 @@ log = logging.getLogger("fleetwire.stream.feed")
 
 Published = list[bytes]  # b"pmessage", pattern, channel, payload
 
-PROBE_SECONDS = 1.0  # a silent connection is asked for a sign of life so often
-PROBES = 5  # and is broken when so many of them bring nothing
+PROBE_SECONDS = 1.0  # a feed that is silent for so long is asked for a sign of life
+PATIENCE = 4  # and is broken when nothing comes for so many times longer
 BACKOFF_SECONDS = 1.0
 
 
@@ -50,8 +49,8 @@ class Feed:
             redis_url,
             protocol=2,
             socket_timeout=None,
-            socket_connect_timeout=PROBES * PROBE_SECONDS,
-            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=PATIENCE * PROBE_SECONDS,
+            retry=Retry(NoBackoff(), 1),
         )
         self._receive = receive
         self._recover = recover
@@ -86,7 +85,7 @@ class Feed:
         token = secrets.token_bytes(8)
         future = self._marks[token] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(PROBES * PROBE_SECONDS):
+            async with asyncio.timeout(PATIENCE * PROBE_SECONDS):
                 if self._link is not None:
                     self._link.send("PING", token)
                 await future
@@ -101,7 +100,7 @@ class Feed:
                     await self._session()
                 except (RedisError, OSError, TimeoutError) as error:
                     self._metrics.feed_breaks.inc()
-                    log.warning("the feed from Redis broke: %s", error or "silence")
+                    log.warning("the feed from Redis broke: %s", str(error) or "silence")
                 finally:
                     self._set_live(False)
                 await asyncio.sleep(BACKOFF_SECONDS * random.uniform(0.5, 1.5))
@@ -133,18 +132,14 @@ class Feed:
         What is asked for is published, by another connection: so the way of a reading is proved to be open, and not
         only the socket. A feed from a Redis that was replaced would answer a PING for ever.
         """
-        silent = 0
-        while silent < PROBES:
-            silent = silent + 1 if link.silent else 0
-            if link.silent:
-                with suppress(RedisError, OSError, TimeoutError):
-                    async with asyncio.timeout(PROBE_SECONDS):
-                        await self._redis.publish(self._channel, b"")
-            link.silent = True
+        while not link.closed.done():
+            link.heard.clear()
             await asyncio.wait((link.closed,), timeout=PROBE_SECONDS)
-            if link.closed.done():
-                raise RedisError("Redis closed the connection")
-        raise TimeoutError
+            if not link.heard.is_set():
+                async with asyncio.timeout(PATIENCE * PROBE_SECONDS):
+                    await self._redis.publish(self._channel, b"")
+                    await link.heard.wait()
+        raise RedisError("Redis closed the connection")
 
     def _take(self, replies: list[Any]) -> None:
         messages = [reply for reply in replies if type(reply) is list and reply[0] == b"pmessage"]

@@ -9,7 +9,7 @@ from stream.item import Item
 from stream.metrics import Metrics
 from wire.clock import now_ms
 from wire.ids import parse_id
-from wire.reading import decode_message, decode_reading
+from wire.reading import Reading, decode_message, decode_reading
 from wire.topics import carries_messages
 
 __all__ = ["Intake"]
@@ -37,8 +37,17 @@ class Intake:
                 items.append(Item(topic, parse_id(id), decoded, now))
             except (ValueError, msgspec.DecodeError):
                 self._metrics.malformed.inc()
-        self._metrics.received.inc(len(items))
+        if items:
+            self._observe(items[0])
+            self._metrics.received.inc(len(items))
         return items
+
+    def _observe(self, item: Item) -> None:
+        """Of each chunk the reading that has waited longest."""
+        reading = item.body
+        if isinstance(reading, Reading) and not reading.historical:
+            ts = reading.ts if reading.clock == "device" else None
+            self._metrics.observe_hops(ts, reading.received, item.stored, item.read)
 
     def _topic(self, channel: bytes) -> tuple[str, bool]:
         name = channel.decode()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from wire.ids import format_id
+import msgspec
+
+from wire.ids import SEQUENCE_BITS, format_id
 from wire.protocol import Format, MessageItem, ReadingItem, encode
 from wire.reading import Body, Message, Reading, Value
 
 __all__ = ["Item", "View"]
+
+Points = dict[str, list[tuple[int, Value]]]  # by signal, (ts, value)
 
 _MAX_CACHED_NAMES = 10_000
 
@@ -70,6 +76,21 @@ class Item:
         self.read = read
         self._encoded: dict[tuple[object, ...], bytes] | None = None
 
+    @property
+    def stored(self) -> int:
+        """When Redis stored it, epoch ms: its id says so."""
+        return self.order >> SEQUENCE_BITS
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """A reading's values; of a message none."""
+        return self.body.values if isinstance(self.body, Reading) else {}
+
+    def showing(self, values: Mapping[str, Any], points: Points | None = None, event: str | None = None) -> Item:
+        """The same reading with other values; with points of curves, or an event that it tells of."""
+        assert isinstance(self.body, Reading)
+        return ShapedItem(self, msgspec.structs.replace(self.body, values=values), points or None, event)
+
     def __repr__(self) -> str:
         return f"Item({self.topic!r}, {format_id(self.order)!r}, {self.body!r})"
 
@@ -89,4 +110,24 @@ class Item:
         values = view.values(body)
         if not view.meta:
             return ReadingItem(self.topic, id, body.ts, values)
-        return ReadingItem(self.topic, id, body.ts, values, body.seq, body.historical, body.received, body.clock)
+        return ReadingItem(
+            self.topic, id, body.ts, values, None, None,
+            body.seq, body.historical, body.received, body.clock, self.stored, self.read or None,
+        )  # fmt: skip
+
+
+class ShapedItem(Item):
+    """A reading as a group with a shape tells it."""
+
+    __slots__ = ("event", "points")
+
+    def __init__(self, item: Item, body: Reading, points: Points | None, event: str | None) -> None:
+        super().__init__(item.topic, item.order, body, item.read)
+        self.points = points
+        self.event = event
+
+    def _shown(self, view: View) -> ReadingItem | MessageItem:
+        shown = super()._shown(view)
+        assert isinstance(shown, ReadingItem)
+        shown.points, shown.event = self.points, self.event
+        return shown

@@ -25,11 +25,11 @@ class Link(asyncio.Protocol):
         self._receive = receive
         self._reader = Reader()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.silent = False  # set it; what is received clears it
+        self.heard = asyncio.Event()  # something was received, or the end; clear it to know of the next
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""
-        self.silent = False
+        self.heard.set()
         self._reader.feed(data)
         take, replies = self._reader.gets, []
         while (reply := take()) is not False:
@@ -38,6 +38,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the transport."""
+        self.heard.set()
         if not self.closed.done():
             self.closed.set_result(None)
 

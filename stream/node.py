@@ -15,13 +15,15 @@ from redis.exceptions import RedisError
 
 from stream.auth import Authority
 from stream.feed import Feed, Published
+from stream.group import Group, Member
 from stream.history import History, Page
-from stream.hub import Group, Hub, Member, Query
+from stream.hub import Hub
 from stream.intake import Intake
 from stream.interest import Interest
 from stream.item import Item
 from stream.metrics import Metrics
 from stream.outbox import Outbox
+from stream.query import Query
 from stream.settings import Settings
 from stream.table import Table
 from wire import keys
@@ -123,12 +125,15 @@ class Node:
 
     def join(self, group: Group, outbox: Outbox, *, snapshot: bool, since: int | None) -> Member:
         """A client's place in a group: with what it has not seen first, then live, without a gap."""
-        member = Member(group, outbox, self.hub.last)
-        if since is not None and group.query.strategy == "batch":
+        query = group.query
+        member = Member(group, outbox, group.horizon)
+        if since is not None and query.strategy == "batch":
             member.cursor = since
             self.catch_up(member)
         elif snapshot or since is not None:
-            if since is not None and since < self.hub.last and "rooms/*" in keys.patterns(group.query.filter):
+            if since is not None and query.placed:
+                since = None  # who has left the place meanwhile is known only from a whole picture
+            if since is not None and since < self.hub.last and "rooms/*" in keys.patterns(query.filter):
                 group.announce_gap(member, since, self.hub.last)  # the table has no messages of rooms
             group.snapshot(member, since or 0)
         else:
@@ -147,7 +152,7 @@ class Node:
                 self._replays.create_task(self._replay(member), name="replay")
 
     async def _replay(self, member: Member) -> None:
-        group = member.group
+        group, picture = member.group, member.group.picture.blank()
         try:
             first = True
             while group.holds(member) and (member.cursor < group.cursor or first):
@@ -159,7 +164,7 @@ class Node:
                 if page.lost and first:
                     group.announce_gap(member, member.cursor, max(page.lost.values()))
                 first = False
-                items = [item for item in page.items if group.query.view.shows(item.body)]
+                items = picture.news([item for item in page.items if group.query.view.shows(item.body)])
                 for frame in group.frames(items, page.until):
                     await member.outbox.room()
                     if not group.holds(member):

@@ -10,11 +10,12 @@ from typing import Any
 from msgspec import Raw
 
 from stream.auth import Grants
+from stream.group import Group, Member
 from stream.history import Page
-from stream.hub import Member, Query
 from stream.item import Item, View
 from stream.node import Node
 from stream.outbox import Frame, Outbox
+from stream.query import query
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError, TopicError
@@ -30,7 +31,8 @@ class Session:
     def __init__(self, node: Node, format: Format, grants: Grants, outbox: Outbox) -> None:
         self._node = node
         self._format: Format = format
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, Member] = {}  # by subscription id
+        self._asked: dict[str, protocol.Subscribe] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self.outbox = outbox
         outbox.on_drained = self._catch_up
@@ -67,6 +69,8 @@ class Session:
         match command:
             case protocol.Subscribe():
                 await self.subscribe(command)
+            case protocol.Update():
+                self._update(command)
             case protocol.Unsubscribe():
                 self._unsubscribe(command.subscription_id)
                 self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
@@ -101,10 +105,7 @@ class Session:
             raise CommandError(
                 "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
             )
-        view = View(self._format, command.signals, command.meta)
-        # Messages are never conflated, so they come back from the log, not from the table.
-        strategy = "batch" if topics.only_messages(topic) else command.strategy
-        query = Query(topic, strategy, command.interval, view)
+        asked = query(command, self._format)
         try:
             await self._node.follow(topic)
         except BaseException:
@@ -113,21 +114,48 @@ class Session:
         if self.outbox.close_code is not None:
             self._node.unfollow(topic)
             return
-        group = self._node.group(query)
+        group = self._node.group(asked)
         if group.id in self._members:
             self._unsubscribe(group.id)
-            group = self._node.group(query)
-        self._reply(
-            protocol.SubscribeReply(
-                action="subscribe", request_id=command.request_id, ts=now_ms(), subscription_id=group.id
-            )
-        )
+            group = self._node.group(asked)
+        self._reply_subscribed("subscribe", command.request_id, group)
         self._members[group.id] = self._node.join(group, self.outbox, snapshot=command.snapshot, since=since)
+        self._asked[group.id] = command
 
-    def _unsubscribe(self, id: str) -> None:
-        member = self._members.pop(id, None)
+    def _update(self, command: protocol.Update) -> None:
+        """Reply, then go on in the group that serves what is asked for from now on: from where the client was in
+        the old one, or, where the picture is another, with the whole of it."""
+        before = self._member(command.subscription_id)
+        wanted = command.applied(self._asked[before.group.id])
+        asked = query(wanted, self._format)
+        group = self._node.group(asked)
+        if group is not before.group:
+            old, reached = before.group.query, before.group.reached(before)
+            same = (old.strategy, old.view, old.shape) == (asked.strategy, asked.view, asked.shape)
+            since = reached if same or asked.strategy == old.strategy == "batch" else None
+            if group.id in self._members:  # it was asked for as well: both are one from now on
+                self._unsubscribe(group.id)
+                group = self._node.group(asked)
+        self._reply_subscribed("update", command.request_id, group)
+        if group is not before.group:
+            self._node.leave(before)
+            del self._members[before.group.id], self._asked[before.group.id]
+            self._members[group.id] = self._node.join(group, self.outbox, snapshot=True, since=since)
+        self._asked[group.id] = wanted
+
+    def _member(self, id: str) -> Member:
+        member = self._members.get(id)
         if member is None:
             raise CommandError("unknown_subscription", f"no subscription {id[:64]!r} on this connection")
+        return member
+
+    def _reply_subscribed(self, action: str, request_id: str, group: Group) -> None:
+        reply = protocol.SubscribeReply(action=action, request_id=request_id, ts=now_ms(), subscription_id=group.id)
+        self._reply(reply)
+
+    def _unsubscribe(self, id: str) -> None:
+        member = self._member(id)
+        del self._members[id], self._asked[id]
         self._node.leave(member)
         self._node.unfollow(member.group.query.filter)
 

@@ -64,6 +64,11 @@ class Table:
         self._states[item.topic] = state
         return state.item
 
+    def get(self, topic: str) -> Item | None:
+        """A topic's state, if it is known."""
+        state = self._states.get(topic)
+        return state.item if state is not None else None
+
     def matching(self, filter: str, after: int = 0) -> list[Item]:
         """States of the topics that a filter matches and that changed after an id, oldest first."""
         pattern = _compile(filter)

@@ -6,9 +6,9 @@ complete cursor: what comes after it is what a client has not seen.
 
 from __future__ import annotations
 
-__all__ = ["LAST", "format_id", "parse_id"]
+__all__ = ["LAST", "SEQUENCE_BITS", "format_id", "parse_id"]
 
-_SEQUENCE_BITS = 32
+SEQUENCE_BITS = 32
 
 
 def parse_id(id: str | bytes) -> int:
@@ -17,12 +17,12 @@ def parse_id(id: str | bytes) -> int:
     ms, _, n = text.partition("-")
     if not (ms.isdecimal() and n.isdecimal() and len(ms) <= 15 and len(n) <= 10 and text.isascii()):
         raise ValueError(f"not an id: {id!r:.64}")
-    return int(ms) << _SEQUENCE_BITS | int(n)
+    return int(ms) << SEQUENCE_BITS | int(n)
 
 
 def format_id(order: int) -> str:
     """The id with this order: the inverse of `parse_id`."""
-    return f"{order >> _SEQUENCE_BITS}-{order & (1 << _SEQUENCE_BITS) - 1}"
+    return f"{order >> SEQUENCE_BITS}-{order & (1 << SEQUENCE_BITS) - 1}"
 
 
 LAST = parse_id("999999999999999-999999999")  # after every id that can be given

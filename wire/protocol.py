@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from wire.clock import now_ms
 from wire.command import MAX_TTL
 from wire.errors import CommandError
 from wire.reading import Value
+from wire.shaping import BoundingBox, Filters, Geofence, Window
 
 __all__ = [
     "CLOSE_CODES",
@@ -41,6 +42,7 @@ __all__ = [
     "SubscriptionEvent",
     "Ttl",
     "Unsubscribe",
+    "Update",
     "decode_command",
     "encode",
     "error_reply",
@@ -54,7 +56,9 @@ RequestId = Annotated[str, Meta(min_length=1, max_length=64)]
 Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Filter = Annotated[str, Meta(min_length=1, max_length=1024)]
 Interval = Annotated[int, Meta(ge=0, le=60_000)]
+Strategy = Literal["latest", "batch"]
 SignalPattern = Annotated[str, Meta(min_length=1, max_length=256)]
+Signals = Annotated[tuple[SignalPattern, ...], Meta(min_length=1, max_length=256)]
 Limit = Annotated[int, Meta(ge=1, le=10_000)]
 Ttl = Annotated[int, Meta(ge=1, le=MAX_TTL)]
 
@@ -100,15 +104,61 @@ class _Command(Struct, rename="camel", tag_field="action", forbid_unknown_fields
 
 class Subscribe(_Command, tag="subscribe"):
     """Ask for what a filter matches. `interval`: milliseconds between frames. `since`: a cursor, for only what
-    came after it. `signals`: patterns of signal names, `*` for one segment."""
+    came after it. `signals`: patterns of signal names, `*` for one segment. What is told of the readings: `filter`,
+    by pattern of signal names, `bbox`, `geofence`, `window`, `delta` (`wire.shaping`)."""
 
     topic: Filter
-    strategy: Literal["latest", "batch"] = "latest"
+    strategy: Strategy = "latest"
     interval: Interval = 100
-    signals: Annotated[tuple[SignalPattern, ...], Meta(min_length=1, max_length=256)] | None = None
+    signals: Signals | None = None
     snapshot: bool = True
     since: str | None = None
     meta: bool = False
+    filter: Filters | None = None
+    bbox: BoundingBox | None = None
+    geofence: Geofence | None = None
+    window: Window | None = None
+    delta: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bbox is not None and self.geofence is not None:
+            raise ValueError("bbox and geofence can't be combined")
+        if self.delta and self.strategy != "latest":
+            raise ValueError("delta is for the strategy latest")
+        if self.window is not None:
+            if self.strategy != "latest" or not self.interval:
+                raise ValueError("a window is for the strategy latest and an interval of at least 1 ms")
+            if self.filter or self.geofence is not None or self.delta:
+                raise ValueError("a window can't be combined with filter, geofence or delta")
+
+
+class Update(_Command, tag="update"):
+    """Change what a subscription asks for; what is left out stays, null takes it away. `subscriptionId` and what
+    follows are as for a new subscription; nothing is missed or doubled in between."""
+
+    subscription_id: str
+    strategy: Strategy | UnsetType = UNSET
+    interval: Interval | UnsetType = UNSET
+    signals: Signals | UnsetType | None = UNSET
+    meta: bool | UnsetType = UNSET
+    filter: Filters | UnsetType | None = UNSET
+    bbox: BoundingBox | UnsetType | None = UNSET
+    geofence: Geofence | UnsetType | None = UNSET
+    window: Window | UnsetType | None = UNSET
+    delta: bool | UnsetType = UNSET
+
+    def applied(self, asked: Subscribe) -> Subscribe:
+        """What the subscription asks for from now on. Raises CommandError, reason `bad_request`, when that does not
+        go together."""
+        changes = {
+            name: value
+            for name in self.__struct_fields__
+            if name not in ("request_id", "subscription_id") and (value := getattr(self, name)) is not UNSET
+        }
+        try:
+            return msgspec.structs.replace(asked, request_id=self.request_id, **changes)
+        except ValueError as error:
+            raise CommandError("bad_request", str(error)) from None
 
 
 class Unsubscribe(_Command, tag="unsubscribe"):
@@ -154,20 +204,26 @@ class Ping(_Command, tag="ping"):
     """Ask for a sign of life."""
 
 
-Command = Subscribe | Unsubscribe | Publish | Get | History | Authorize | Ping
+Command = Subscribe | Update | Unsubscribe | Publish | Get | History | Authorize | Ping
 
 
 class ReadingItem(Struct, omit_defaults=True):
-    """A reading as clients see it. `ts`, `received`: epoch ms. The fields after `values` come with `meta`."""
+    """A reading as clients see it. `points`: by signal, what a curve is drawn through, (ts, value). `event`: what it
+    tells of a place: `enter`, `leave`, or `inside`. The fields after these come with `meta`; `received` by the
+    bridge, `stored` in Redis and `read` by the node are epoch ms, as `ts` is."""
 
     topic: str
     id: str
     ts: int
     values: dict[str, Value]
+    points: dict[str, list[tuple[int, Value]]] | None = None
+    event: str | None = None
     seq: int | None = None
     historical: bool = False
     received: int | None = None
     clock: str = "device"
+    stored: int | None = None
+    read: int | None = None
 
 
 class MessageItem(Struct, omit_defaults=True):
@@ -181,13 +237,15 @@ class MessageItem(Struct, omit_defaults=True):
 
 
 class SubscriptionEvent(Struct, rename="camel", tag_field="action", tag="subscription", omit_defaults=True):
-    """Items of a subscription, encoded already. `conflated`: readings that newer ones overtook."""
+    """Items of a subscription, encoded already. `conflated`: readings that newer ones overtook. `more`: the
+    snapshot goes on in the next frame."""
 
     subscription_id: str
     ts: int
     cursor: str
     data: list[Raw]
     snapshot: bool = False
+    more: bool = False
     conflated: int = 0
 
 
@@ -209,7 +267,7 @@ class Reply(Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 
 class SubscribeReply(Reply, kw_only=True):
-    """The subscription that a subscribe got; the same for all who ask for the same."""
+    """The subscription that a subscribe or update got; the same for all who ask for the same."""
 
     subscription_id: str
 

@@ -151,7 +151,7 @@ async def test_a_silent_feed_is_a_broken_one_and_comes_back(heard: Heard, redis_
 
 
 async def test_a_quiet_feed_is_asked_and_stays_live(heard: Heard) -> None:
-    await asyncio.sleep(2 * module.PROBES * module.PROBE_SECONDS)
+    await asyncio.sleep(2 * module.PATIENCE * module.PROBE_SECONDS)
     assert heard.feed.live
     assert not heard.breaks
 

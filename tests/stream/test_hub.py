@@ -17,11 +17,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from stream import hub as module
-from stream.hub import Group, Hub, Member, Query
+from stream import group as module
+from stream.group import Group, Member
+from stream.hub import Hub
 from stream.item import Item, View
 from stream.metrics import Metrics
 from stream.outbox import Frame, QueuedOutbox
+from stream.query import Query
 from stream.table import Table
 from wire.ids import format_id, parse_id
 from wire.reading import Body, Message, Reading

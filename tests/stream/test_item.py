@@ -82,11 +82,11 @@ def test_a_projection_shows_what_any_of_its_patterns_wants(reading: Reading, pat
     assert view.shows(reading) is bool(expected)
 
 
-@given(readings, st.integers(0, 1 << 40), st.integers(0, 1 << 20), st.sampled_from(FORMATS))
+@given(readings, st.integers(0, 1 << 40), st.integers(0, 1 << 20), st.integers(0, 1 << 41), st.sampled_from(FORMATS))
 def test_a_reading_is_shown_without_and_with_its_meta_fields(
-    reading: Reading, ms: int, n: int, format: Format
+    reading: Reading, ms: int, n: int, read: int, format: Format
 ) -> None:
-    item = Item(TOPIC, parse_id(f"{ms}-{n}"), reading)
+    item = Item(TOPIC, parse_id(f"{ms}-{n}"), reading, read)
     expected = {"topic": TOPIC, "id": f"{ms}-{n}", "ts": reading.ts, "values": reading.values}
     assert shown(item, View(format)) == expected
     meta = {
@@ -94,6 +94,8 @@ def test_a_reading_is_shown_without_and_with_its_meta_fields(
         "historical": reading.historical or None,
         "received": reading.received,
         "clock": "arrival" if reading.clock == "arrival" else None,
+        "stored": ms,
+        "read": read or None,
     }
     expected |= {name: value for name, value in meta.items() if value is not None}
     assert shown(item, View(format, meta=True)) == expected

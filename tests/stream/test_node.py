@@ -30,7 +30,7 @@ FLEETS = [f"fleets/{fleet}/v{n}/{kind}" for fleet in "ab" for n in range(3) for 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "BACKOFF_SECONDS", 0.1)
-    monkeypatch.setattr(feed, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(feed, "PROBE_SECONDS", 0.3)
     monkeypatch.setattr(interest, "LINGER_SECONDS", 0.05)
 
 

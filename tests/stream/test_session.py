@@ -18,7 +18,7 @@ from stream.node import Node
 from tests.programs import eventually
 from tests.stream.nodes import TOPIC, Event, Peer, Store, counted, joined, running
 from wire.errors import CommandError, TopicError
-from wire.ids import parse_id
+from wire.ids import SEQUENCE_BITS, parse_id
 from wire.protocol import ERRORS, Format
 from wire.reading import Reading
 
@@ -75,7 +75,8 @@ async def test_every_action_is_answered(peer: Peer, store: Store) -> None:
     assert parse_id(frame["cursor"]) >= parse_id(item["id"])
     assert (await peer.ask("get", topic=TOPIC))["data"] == [item]
     history = await peer.ask("history", topic="fleets/#", meta=True)
-    assert history["data"] == [item | {"seq": 7, "received": 9}]
+    stored = parse_id(item["id"]) >> SEQUENCE_BITS
+    assert history["data"] == [item | {"seq": 7, "received": 9, "stored": stored}]
     assert "cursor" not in history
     assert "trimmed" not in history
     published = await peer.ask("publish", topic="rooms/ops", data={"n": 1})
@@ -88,7 +89,9 @@ async def test_signals_and_meta_shape_what_a_subscription_shows(peer: Peer, stor
     await store.readings((TOPIC, Reading(1, {"A.x": 1, "B": 2}, 7)))
     found = await peer.subscribe("#", signals=["A.*"], meta=True, interval=0)
     (frame,) = await eventually(lambda: found.frames)
-    assert frame["data"][0] | {"id": ""} == {"topic": TOPIC, "id": "", "ts": 1, "values": {"A.x": 1}, "seq": 7}
+    (item,) = frame["data"]
+    assert item.pop("stored") == parse_id(item.pop("id")) >> SEQUENCE_BITS
+    assert item == {"topic": TOPIC, "ts": 1, "values": {"A.x": 1}, "seq": 7}
     await store.readings((TOPIC, Reading(2, {"B": 3})), (TOPIC, Reading(3, {"A.y": 4})))
     await eventually(lambda: found.states[TOPIC]["values"] == {"A.x": 1, "A.y": 4})
 

@@ -1,0 +1,50 @@
+"""What a subscription asks for. Those that ask for the same are equal, and share a group."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from stream.item import View
+from wire import topics
+from wire.protocol import Format, Subscribe
+from wire.shaping import BoundingBox, Function, Geofence, SignalFilter, filters_key
+
+__all__ = ["PLAIN", "Query", "Shape", "query"]
+
+
+class Shape(NamedTuple):
+    """What of the readings is told: those that pass filters (by pattern of signal names), from a place, aggregated
+    in windows, or only what has changed."""
+
+    filters: tuple[tuple[str, SignalFilter], ...] = ()
+    bbox: BoundingBox | None = None
+    geofence: Geofence | None = None
+    window: frozenset[Function] | None = None
+    delta: bool = False
+
+
+PLAIN = Shape()
+
+
+class Query(NamedTuple):
+    """The key of a group: everything that shapes the bytes. `interval`: ms between frames."""
+
+    filter: str
+    strategy: Literal["latest", "batch"]
+    interval: int
+    view: View
+    shape: Shape = PLAIN
+
+    @property
+    def placed(self) -> bool:
+        """Whether it asks for a place, which vehicles enter and leave."""
+        return self.shape.bbox is not None or self.shape.geofence is not None
+
+
+def query(command: Subscribe, format: Format) -> Query:
+    """What a subscribe command asks for, in a client's format."""
+    # Messages are never conflated, so they come back from the log, not from the table.
+    strategy = "batch" if topics.only_messages(command.topic) else command.strategy
+    view = View(format, command.signals, command.meta)
+    shape = Shape(filters_key(command.filter or {}), command.bbox, command.geofence, command.window, command.delta)
+    return Query(command.topic, strategy, command.interval, view, shape)
