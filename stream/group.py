@@ -65,6 +65,7 @@ class Group:
         self._fresh: dict[Member, None] = {}
         self._behind: dict[Member, None] = {}
         self._pending = pending(query)
+        self._partial = query.view.partial
         self._timer: asyncio.Handle | None = None
 
     @property
@@ -116,7 +117,7 @@ class Group:
 
     def add(self, item: Item, state: Item | None) -> None:
         """Take what the feed brought, with the topic's new state (None: unchanged, it came late)."""
-        if not (self.query.view.shows(item.body) and self._pending.add(item, state)):
+        if (self._partial and not self.query.view.shows(item.body)) or not self._pending.add(item, state):
             return
         if self._timer is None:
             loop = asyncio.get_running_loop()

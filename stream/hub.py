@@ -54,7 +54,9 @@ class Hub:
         if item.order <= self.last:
             return
         self.last = item.order
-        self._dispatch(item, self.table.apply(item))
+        state = self.table.apply(item)
+        for group in self._routes.get(item.topic) or self._route(item.topic):
+            group.add(item, state)
 
     def refresh(self, items: list[Item]) -> None:
         """Merge states that were loaded; what changed goes to the groups of `latest`."""
@@ -77,10 +79,6 @@ class Hub:
 
     def _reached(self) -> int:
         return self.last
-
-    def _dispatch(self, item: Item, state: Item | None) -> None:
-        for group in self._route(item.topic):
-            group.add(item, state)
 
     def _route(self, topic: str) -> list[Group]:
         groups = self._routes.get(topic)

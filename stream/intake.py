@@ -29,12 +29,18 @@ class Intake:
         """Items, in the order in which they were published."""
         # The way of every reading through this node: 1.6 µs each with 7 signals, half of it msgspec's decoding.
         items, now, known = [], now_ms(), self._topics
+        last, base = b"", 0  # the ms of an id, which many share, and the order of the first of them
         for _, _, channel, payload in messages:
             id, _, body = payload.partition(b" ")
+            ms, _, n = id.partition(b"-")
             try:
+                if ms != last:
+                    base, last = parse_id(ms + b"-0"), ms
+                if not n.isdigit() or len(n) > 9:
+                    raise ValueError("not an id")
                 topic, message = known.get(channel) or self._topic(channel)
                 decoded = decode_message(body) if message else decode_reading(body)
-                items.append(Item(topic, parse_id(id), decoded, now))
+                items.append(Item(topic, base + int(n), decoded, now))
             except (ValueError, msgspec.DecodeError):
                 self._metrics.malformed.inc()
         if items:

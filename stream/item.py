@@ -29,7 +29,8 @@ class View:
     def __init__(self, format: Format, signals: tuple[str, ...] | None = None, meta: bool = False) -> None:
         self.format: Format = format
         self.meta = meta
-        self.key = (format, tuple(sorted(set(signals))) if signals else None, meta)
+        # As text, which keeps its hash: it is asked for by each item and view.
+        self.key = repr((format, sorted(set(signals)) if signals else None, meta))
         self._pattern = _compile(signals) if signals else None
         self._wanted: dict[str, bool] = {}
 
@@ -38,6 +39,11 @@ class View:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    @property
+    def partial(self) -> bool:
+        """Whether there are readings that it does not show."""
+        return self._pattern is not None
 
     def shows(self, body: Body) -> bool:
         """Whether there is anything in it to show."""
@@ -74,7 +80,12 @@ class Item:
         self.order = order
         self.body = body
         self.read = read
-        self._encoded: dict[tuple[object, ...], bytes] | None = None
+        self._encoded: dict[str, bytes] | None = None
+
+    @property
+    def id(self) -> str:
+        """`<ms>-<n>`."""
+        return format_id(self.order)
 
     @property
     def stored(self) -> int:
@@ -104,7 +115,7 @@ class Item:
         return data
 
     def _shown(self, view: View) -> ReadingItem | MessageItem:
-        id, body = format_id(self.order), self.body
+        id, body = self.id, self.body
         if isinstance(body, Message):
             return MessageItem(self.topic, id, body.ts, body.data, body.sender)
         values = view.values(body)

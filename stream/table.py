@@ -31,10 +31,12 @@ def merge(state: State | None, item: Item) -> State | None:
         return State(item)
     known, stamps = state
     assert isinstance(known.body, Reading)
+    if stamps is None and reading.ts > known.body.ts and reading.values.keys() >= known.body.values.keys():
+        return State(item)  # the usual case, and the item's encoded bytes are shared
     stamp = (reading.ts, item.order)
     newest = (known.body.ts, known.order) if stamps is None else max(stamps.values())
     if stamp > newest and reading.values.keys() >= known.body.values.keys():
-        return State(item)  # the usual case, and the item's encoded bytes are shared
+        return State(item)
     stamps = dict(stamps) if stamps is not None else dict.fromkeys(known.body.values, newest)
     fresh = {name: value for name, value in reading.values.items() if stamp > stamps.get(name, (-1, -1))}
     if not fresh:
