@@ -24,6 +24,7 @@ from fleetwire.client import open_connection, subscribe
 from stream import sse
 from stream.app import create_app
 from stream.auth import sign
+from stream.prepared import PreparedProtocol
 from stream.settings import Settings
 from tests.programs import Program, eventually, fleetwire, free_port
 from tests.stream.nodes import TOPIC, Store
@@ -34,6 +35,7 @@ from wire.reading import Reading
 
 Event = dict[str, Any]
 KEY = "k" * 32
+WS: Any = None  # set by the fixture below
 FORMATS: tuple[Format, ...] = ("json", "msgpack")
 
 
@@ -49,6 +51,13 @@ class Door(NamedTuple):
         return f"ws://127.0.0.1:{self.port}/v1/stream"
 
 
+@pytest.fixture(autouse=True, params=[PreparedProtocol, "websockets-sansio"], ids=["prepared", "plain"])
+def ws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What speaks WebSocket: ours, which takes prepared frames, and any other server's."""
+    monkeypatch.setitem(globals(), "WS", request.param)
+    return request.param
+
+
 @asynccontextmanager
 async def serving(redis_url: str, **changes: Any) -> AsyncIterator[Door]:
     """A node, served as `fleetwire.serve` serves it."""
@@ -59,7 +68,7 @@ async def serving(redis_url: str, **changes: Any) -> AsyncIterator[Door]:
         app,
         port=port,
         http="httptools",
-        ws="websockets-sansio",
+        ws=WS,
         ws_max_size=settings.frame_bytes,
         ws_per_message_deflate=False,
         interface="asgi3",
