@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -13,54 +14,94 @@ from starlette.applications import Starlette
 
 from wire.errors import SettingsError, Unavailable
 
-__all__ = ["serve"]
+__all__ = ["GRACEFUL_SECONDS", "Server", "bind", "serve"]
 
 GRACEFUL_SECONDS = 10
 
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._drain = drain
-
-    async def on_tick(self, counter: int) -> bool:
-        # A lifespan that failed has taken its background work with it: nothing left to serve.
-        return await super().on_tick(counter) or self.failed
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._drain()  # streams would never end by themselves
-        await super().shutdown(sockets)
-
-    @property
-    def failed(self) -> bool:
-        return getattr(self.lifespan, "error_occurred", False)
+Protocol = type[asyncio.Protocol] | str
 
 
-def serve(app: Starlette, host: str, port: int, *, frame_bytes: int = 65_536) -> None:
-    """Serve until SIGINT or SIGTERM. `frame_bytes`: largest WebSocket message that a client may send (1009).
+class Server(uvicorn.Server):
+    """Serves an app on one listener until SIGINT or SIGTERM.
 
-    `app.state.drain()`, if there is one, is called when the stop begins. Raises SettingsError when the port is
-    taken, Unavailable when the app's background work failed.
+    `frame_bytes`: largest WebSocket message that a client may send (1009). `ws`: what speaks WebSocket, a protocol
+    class or uvicorn's name for one. `app.state.drain()`, if there is one, is called when the stop begins.
     """
-    with _bind(host, port) as listener, _terminated():
+
+    def __init__(self, app: Starlette, *, frame_bytes: int = 65_536, ws: Protocol = "websockets-sansio") -> None:
         config = uvicorn.Config(
             app,
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
+            ws=ws,
             ws_max_size=frame_bytes,
             ws_per_message_deflate=False,  # costs memory for each client, and forbids sharing frames
             interface="asgi3",
             lifespan="on",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nobody asks for the client's address; 0.6 KB a client
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
+        super().__init__(config)
+        self._drain: Callable[[], None] = getattr(app.state, "drain", lambda: None)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve. Raises Unavailable when the app's background work failed."""
         _rest_the_collector()
-        server = _Server(config, getattr(app.state, "drain", lambda: None))
-        server.run(sockets=[listener])
-        if server.failed:
+        super().run(sockets)
+        if self._failed:
             raise Unavailable("stopped after an internal error; see the log above")
+
+    async def on_tick(self, counter: int) -> bool:
+        # A lifespan that failed has taken its background work with it: nothing left to serve.
+        return await super().on_tick(counter) or self._failed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._drain()  # streams would never end by themselves
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn would raise the signal that stopped it once more when it is done: a clean stop, not a death."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def _failed(self) -> bool:
+        return getattr(self.lifespan, "error_occurred", False)
+
+
+def serve(
+    app: Starlette, host: str, port: int, *, frame_bytes: int = 65_536, ws: Protocol = "websockets-sansio"
+) -> None:
+    """Serve an app in this process, as `Server` does.
+
+    Raises SettingsError when the port is taken, Unavailable when the app's background work failed.
+    """
+    with bind(host, port) as listener:
+        Server(app, frame_bytes=frame_bytes, ws=ws).run([listener])
+
+
+def bind(host: str, port: int, *options: int) -> socket.socket:
+    """A socket that is to listen there. `options` of SOL_SOCKET are set besides SO_REUSEADDR.
+
+    Raises SettingsError when the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in (socket.SO_REUSEADDR, *options):
+            listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(f"port {port} on {host} can't be used: {error.strerror}; choose another") from None
+    return listener
 
 
 def _rest_the_collector() -> None:
@@ -69,26 +110,3 @@ def _rest_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more when it is done: a clean stop, not a death."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise SettingsError(f"port {port} on {host} can't be used: {error.strerror}; choose another") from None
-    return listener

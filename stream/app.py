@@ -16,7 +16,7 @@ from stream import rest, sse
 from stream.http import error_response
 from stream.node import Node
 from stream.settings import Settings
-from stream.socket import stream
+from stream.socket import Stream
 from wire.errors import CommandError, TopicError
 
 __all__ = ["create_app"]
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         lifespan=lifespan,
         routes=[
-            WebSocketRoute("/v1/stream", stream),
+            WebSocketRoute("/v1/stream", Stream()),
             Route("/v1/events", sse.events),
             Route("/v1/state", rest.state),
             Route("/v1/history", rest.history),

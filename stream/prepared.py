@@ -31,6 +31,8 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.queue = _Inbox()  # type: ignore[assignment]
+        self.writable = _Gate()  # type: ignore[assignment]
         self.on_pause: Callable[[], None] = lambda: None
         self.on_resume: Callable[[], None] = lambda: None
 
@@ -38,6 +40,12 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope["extensions"][EXTENSION] = {"protocol": self}
+
+    async def send(self, message: Any) -> None:
+        """As the server has it; what the handshake said is kept no longer than it takes (4 KB)."""
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            del self.request, self.response
 
     def limit(self, size: int) -> None:
         """Pause when more bytes wait than that, resume when none do."""
@@ -54,14 +62,10 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
         """Bytes that the socket has not taken yet."""
         return self.transport.get_write_buffer_size()
 
-    @property
-    def open(self) -> bool:
-        """Whether frames may still be written."""
-        return not (self.close_sent or self.disconnected or self.transport.is_closing())
-
     def write(self, frame: bytes) -> None:
-        """Write a whole frame, header included."""
-        self.transport.write(frame)
+        """Write a whole frame, header included. After the end of the connection it goes nowhere."""
+        if not (self.close_sent or self.transport.is_closing()):
+            self.transport.write(frame)
 
     def pause_writing(self) -> None:
         """Called by the transport."""
@@ -75,6 +79,8 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
 
     def finish(self, code: int, reason: str | None) -> None:
         """Close with a code, or without one if the socket takes nothing."""
+        if self.close_sent or self.transport.is_closing():
+            return
         task = self.loop.create_task(self._finish(code, reason), name="close")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -105,7 +111,7 @@ class PreparedOutbox(Outbox):
         self._drain_s = drain_s
         self._full = False
         self._refused = False
-        self._written = 0
+        self._written = 0  # bytes, since it was full
         self._taken = 0
         self._watch: asyncio.TimerHandle | None = None
         protocol.limit(limit)
@@ -113,16 +119,18 @@ class PreparedOutbox(Outbox):
         protocol.on_resume = self._resume
 
     def put(self, frame: Frame) -> None:
-        if self.close_code is None and self._protocol.open:
+        if self.close_code is None:
             data = frame.prepared(self._opcode)
-            self._written += len(data)
+            if self._full:
+                self._written += len(data)
             self._protocol.write(data)
 
     def offer(self, frame: Frame) -> bool:
         if self._full:
             self._refused = True
             return False
-        self.put(frame)
+        if self.close_code is None:
+            self._protocol.write(frame.prepared(self._opcode))
         return True
 
     async def room(self) -> None:
@@ -132,13 +140,12 @@ class PreparedOutbox(Outbox):
         if self.close_code is None:
             self.close_code = code
             self._stop_watch()
-            if self._protocol.open:
-                self._protocol.finish(code, CLOSE_CODES[code].reason if code in CLOSE_CODES else None)
+            self._protocol.finish(code, CLOSE_CODES[code].reason if code in CLOSE_CODES else None)
 
     def _pause(self) -> None:
-        self._full = True
-        if self.close_code is None and self._watch is None:
-            self._taken = self._written - self._protocol.waiting
+        self._full, self._written = True, 0
+        if self.close_code is None:
+            self._taken = -self._protocol.waiting
             self._look_after(self._drain_s)
 
     def _resume(self) -> None:
@@ -163,3 +170,49 @@ class PreparedOutbox(Outbox):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+
+class _Inbox:
+    """What uvicorn needs of asyncio.Queue, for one reader, in a tenth of its 2.3 KB."""
+
+    __slots__ = ("_items", "_waiter")
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._items
+
+    def put_nowait(self, item: Any) -> None:
+        self._items.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._items:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._items.pop(0)
+
+
+class _Gate:
+    """What uvicorn needs of asyncio.Event, in a tenth of its 0.8 KB. It is open at first."""
+
+    __slots__ = ("_opened",)
+
+    def __init__(self) -> None:
+        self._opened: asyncio.Future[None] | None = None
+
+    def clear(self) -> None:
+        if self._opened is None:
+            self._opened = asyncio.get_running_loop().create_future()
+
+    def set(self) -> None:
+        if self._opened is not None:
+            self._opened.set_result(None)
+            self._opened = None
+
+    async def wait(self) -> None:
+        while self._opened is not None:
+            await asyncio.shield(self._opened)  # others wait for it too

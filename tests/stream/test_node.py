@@ -327,17 +327,27 @@ async def test_a_snapshot_is_whole_also_after_a_pattern_was_given_up(
         assert {topic: item["ts"] for topic, item in found.states.items()} == dict(zip(topics, (2, 1), strict=True))
 
 
-async def test_a_gap_is_told_only_to_those_who_lost_something_and_once(store: Store, node: Node, peer: Peer) -> None:
+async def test_a_gap_is_told_only_to_those_who_lost_something_and_once(
+    store: Store, node: Node, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recover, stored = node._feed._recover, asyncio.Event()
+
+    async def recover_later() -> None:
+        await stored.wait()
+        await recover()
+
     small = Store(store.redis, Retention(10, 3_600_000))
     await small.numbers([0], "fleets/busy/v1/telemetry")
     await small.numbers([0], "fleets/quiet/v1/telemetry")
     busy = await peer.subscribe("fleets/busy/#", **BATCH)
     quiet = await peer.subscribe("fleets/quiet/#", **BATCH)
+    monkeypatch.setattr(node._feed, "_recover", recover_later)
     await break_feed(store)
     for start in range(1, 5_001, 500):  # several pages are read to recover
         await small.numbers(range(start, start + 500), "fleets/busy/v1/telemetry")
         await small.numbers([start], "fleets/quiet/v1/telemetry")
         await store.numbers(range(start, start + 500), f"fleets/busy/v{start}/telemetry")
+    stored.set()
     await has(quiet, range(1, 5_001, 500))
     assert not quiet.gaps
     await eventually(lambda: len(busy.gaps) == 1)

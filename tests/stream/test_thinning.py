@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream import thinning as module
@@ -343,10 +343,12 @@ names = st.lists(st.sampled_from(["A", "B", "AB", "x+y", "*"]), min_size=1, max_
 
 
 @given(st.sets(patterns, min_size=1, max_size=5), names)
+@example({"*", "A*"}, "AB")
+@example({"*", "A*", "AB"}, "AB")
 def test_an_exact_name_wins_else_the_first_pattern_in_order(asked: set[str], name: str) -> None:
     # Each pattern has a range of its own, so that the one that is used shows.
     places = {pattern: place for place, pattern in enumerate(sorted(asked))}
-    thinning = Thinning({pattern: Range(Boundary("eq", place)) for pattern, place in places.items()})
+    thinning = Thinning({pattern: Range(Boundary("eq", place)) for pattern, place in reversed(places.items())})
     fitting = [
         pattern
         for pattern in sorted(asked)
