@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
+from stream.answering import REDIS_TIMEOUT_SECONDS, answering
 from stream.auth import Authority
 from stream.feed import Feed, Published
 from stream.group import Group, Member
@@ -23,23 +20,18 @@ from stream.interest import Interest
 from stream.item import Item
 from stream.metrics import Metrics
 from stream.outbox import Outbox
+from stream.publisher import Publisher
 from stream.query import Query
 from stream.settings import Settings
 from stream.table import Table
 from wire import keys
-from wire.clock import now_ms
-from wire.command import DEFAULT_TTL, Command
-from wire.data import MAX_MESSAGE_BYTES, check_data
 from wire.errors import CommandError
-from wire.reading import Message, encode
-from wire.store import SCRIPT, Entry, arguments
-from wire.topics import Room, Topic, Vehicle, matches, parse
+from wire.topics import matches
 
 __all__ = ["Node"]
 
 log = logging.getLogger("fleetwire.stream")
 
-REDIS_TIMEOUT_SECONDS = 10
 RECOVER_SECONDS = 60
 
 
@@ -53,18 +45,11 @@ class Node:
         self.hub = Hub(Table(), self.metrics)
         self._redis = Redis.from_url(
             settings.redis_url,
-            socket_timeout=None,  # `_answering` bounds each use; see the feed for why
+            socket_timeout=None,  # `answering` bounds each use; see the feed for why
             socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),
         )
-        # A write whose answer is lost may have been carried out: it is not tried again, the client is told.
-        self._writer = Redis.from_url(
-            settings.redis_url,
-            socket_timeout=None,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._store = self._writer.register_script(SCRIPT)
+        self.publisher = Publisher(settings.redis_url, settings.retention)
         self.history = History(self._redis)
         self._intake = Intake(self.metrics)
         self._feed = Feed(settings.redis_url, self._receive, self._recover, self.metrics)
@@ -76,7 +61,7 @@ class Node:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with self._redis, self._writer, asyncio.TaskGroup() as self._replays:
+        async with self._redis, self.publisher, asyncio.TaskGroup() as self._replays:
             self._replays.create_task(self._feed.run(), name="feed")
             self._replays.create_task(self._interest.run(), name="interest")
 
@@ -85,7 +70,7 @@ class Node:
         if self.draining or not self._feed.live:
             return False
         try:
-            async with _answering():
+            async with answering():
                 await self._redis.ping()
         except CommandError:
             return False
@@ -112,7 +97,7 @@ class Node:
 
         Raises CommandError, reason `unavailable`, when Redis is away.
         """
-        async with _answering():
+        async with answering():
             await self._interest.hold(filter)
 
     def unfollow(self, filter: str) -> None:
@@ -158,7 +143,7 @@ class Node:
             while group.holds(member) and (member.cursor < group.cursor or first):
                 # The names are read after the end is known, so that no topic is new after them.
                 until = max(member.cursor, group.cursor, self.hub.last)
-                async with _answering():
+                async with answering():
                     names = await self.history.topics(group.query.filter)
                     page = await self.history.page(names, member.cursor, until)
                 if page.lost and first:
@@ -185,47 +170,14 @@ class Node:
         """Give up a place in a group."""
         self.hub.leave(member)
 
-    async def publish(self, topic: str, data: Any, sender: str | None, ttl: int | None = None) -> str:
-        """Say something in a room, or command a vehicle: the id that Redis stored it with. `ttl`: of a command, ms.
-
-        Raises CommandError: `forbidden_topic` elsewhere, `unknown_vehicle`, `bad_request` for data that JSON can't
-        carry, a command that is no map, or a `ttl` of what is none, `too_big`, `unavailable`.
-        """
-        parsed = parse(topic)
-        message: Message | Command
-        if isinstance(parsed, Vehicle) and parsed.kind == "commands":
-            if not isinstance(data, dict):
-                raise CommandError("bad_request", "the data of a command must be a map")
-            message = Command(now_ms(), data, DEFAULT_TTL if ttl is None else ttl, sender)
-        elif isinstance(parsed, Room):
-            if ttl is not None:
-                raise CommandError("bad_request", "only a command has a ttl")
-            message = Message(now_ms(), data, sender)
-        else:
-            raise CommandError("forbidden_topic", "clients publish to rooms/ROOM and fleets/FLEET/VEHICLE/commands")
-        names, args = arguments([Entry(topic, _encode(message))], self.settings.retention)
-        async with _answering():
-            await self._admit(parsed)
-            id, _, *refused = await self._store(keys=names, args=args)
-        if refused:
-            raise CommandError("unavailable", f"Redis refused it: {refused[1].decode()}")
-        return str(id.decode())
-
-    async def _admit(self, topic: Topic) -> None:
-        """Rooms come to be when somebody speaks there; vehicles by themselves only."""
-        if isinstance(topic, Room):
-            await self._redis.sadd(keys.ROOMS, topic.room)
-        elif not await self._redis.sismember(keys.fleet(topic.fleet), topic.vehicle):
-            raise CommandError("unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}")
-
     async def states(self, filter: str) -> list[Item]:
         """The current state of what a filter matches. Raises CommandError, reason `unavailable`."""
-        async with _answering():
+        async with answering():
             return await self.history.merged_states(filter)
 
     async def page(self, filter: str, after: int, until: int, limit: int) -> Page:
         """Stored items of what a filter matches. Raises CommandError, reason `unavailable`."""
-        async with _answering():
+        async with answering():
             # What is stored meanwhile could be in one log and not yet in another: it belongs to the next page.
             until = min(until, await self.history.last())
             return await self.history.page(await self.history.topics(filter), after, until, limit)
@@ -264,27 +216,3 @@ class Node:
             if until and group.query.strategy == "batch":
                 for member in group.members:
                     group.announce_gap(member, after, until)
-
-
-@asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """What is done inside needs answers from Redis, within some seconds.
-
-    Raises CommandError, reason `unavailable`, when they do not come.
-    """
-    try:
-        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-            yield
-    except (RedisError, TimeoutError) as error:
-        raise CommandError("unavailable", f"Redis is away: {error or 'silence'}") from None
-
-
-def _encode(message: Message | Command) -> bytes:
-    try:
-        check_data(message.data)
-    except ValueError as error:
-        raise CommandError("bad_request", str(error)) from None
-    body = encode(message)
-    if len(body) > MAX_MESSAGE_BYTES:
-        raise CommandError("too_big", f"{len(body)} bytes, at most {MAX_MESSAGE_BYTES} are taken")
-    return body

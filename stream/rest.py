@@ -49,7 +49,7 @@ async def publish(request: Request) -> Response:
     allowance = grants(request)
     topics.parse(asked.topic)
     allowance.check("publish", asked.topic)
-    id = await node(request).publish(asked.topic, asked.data, allowance.subject, asked.ttl)
+    id = await node(request).publisher.publish(asked.topic, asked.data, allowance.subject, asked.ttl)
     return json_response({"ts": now_ms(), "id": id})
 
 

@@ -76,7 +76,8 @@ class Session:
                 self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
             case protocol.Publish():
                 self._grants.check("publish", _topic(command.topic))
-                id = await self._node.publish(command.topic, command.data, self._grants.subject, command.ttl)
+                publish = self._node.publisher.publish
+                id = await publish(command.topic, command.data, self._grants.subject, command.ttl)
                 self._reply(protocol.PublishReply(action=action, request_id=command.request_id, ts=now_ms(), id=id))
             case protocol.Get():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
