@@ -12,7 +12,6 @@ before it included. Pure: no I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from wire.errors import TopicError
@@ -185,17 +184,24 @@ class Trie(Generic[T]):
 
     def match(self, topic: str) -> list[T]:
         """The values of every filter that matches the topic; a value held under two of them comes twice."""
-        return [value for node in self._matching(self._root, topic.split("/"), 0) for value in node.values]
-
-    def _matching(self, node: _Node[T], levels: list[str], depth: int) -> Iterator[_Node[T]]:
-        if (rest := node.children.get("#")) is not None:
-            yield rest
-        if depth == len(levels):
-            yield node
-            return
-        for level in (levels[depth], "+"):
-            if (child := node.children.get(level)) is not None:
-                yield from self._matching(child, levels, depth + 1)
+        found: list[T] = []
+        nodes = [self._root]
+        for level in topic.split("/"):
+            reached = []
+            for node in nodes:
+                children = node.children
+                if (rest := children.get("#")) is not None:
+                    found += rest.values
+                if (child := children.get(level)) is not None:
+                    reached.append(child)
+                if (child := children.get("+")) is not None:
+                    reached.append(child)
+            nodes = reached
+        for node in nodes:
+            found += node.values
+            if (rest := node.children.get("#")) is not None:
+                found += rest.values
+        return found
 
 
 class TopicLayout:
