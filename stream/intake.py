@@ -40,7 +40,7 @@ class Intake:
                     raise ValueError("not an id")
                 topic, message = known.get(channel) or self._topic(channel)
                 decoded = decode_message(body) if message else decode_reading(body)
-                items.append(Item(topic, base + int(n), decoded, now))
+                items.append(Item(topic, base + int(n), decoded, now, id.decode()))
             except (ValueError, msgspec.DecodeError):
                 self._metrics.malformed.inc()
         if items:

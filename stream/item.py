@@ -70,22 +70,23 @@ def _compile(signals: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Item:
-    """A reading or message with its topic, id (as `wire.ids.parse_id` orders it), and when the node read it, epoch
-    ms (0: it was stored before). Encoded at most once for each view that somebody has."""
+    """A reading or message with its topic, id (as `wire.ids.parse_id` orders it, and as text, if that is at hand), and
+    when the node read it, epoch ms (0: it was stored before). Encoded at most once for each view that somebody has."""
 
-    __slots__ = ("_encoded", "body", "order", "read", "topic")
+    __slots__ = ("_encoded", "_id", "body", "order", "read", "topic")
 
-    def __init__(self, topic: str, order: int, body: Body, read: int = 0) -> None:
+    def __init__(self, topic: str, order: int, body: Body, read: int = 0, id: str = "") -> None:
         self.topic = topic
         self.order = order
         self.body = body
         self.read = read
+        self._id = id
         self._encoded: dict[str, bytes] | None = None
 
     @property
     def id(self) -> str:
         """`<ms>-<n>`."""
-        return format_id(self.order)
+        return self._id or format_id(self.order)
 
     @property
     def stored(self) -> int:
@@ -133,7 +134,7 @@ class ShapedItem(Item):
     __slots__ = ("event", "points")
 
     def __init__(self, item: Item, body: Reading, points: Points | None, event: str | None) -> None:
-        super().__init__(item.topic, item.order, body, item.read)
+        super().__init__(item.topic, item.order, body, item.read, item._id)
         self.points = points
         self.event = event
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["LAST", "SEQUENCE_BITS", "format_id", "parse_id"]
 
 SEQUENCE_BITS = 32
+_SEQUENCE = (1 << SEQUENCE_BITS) - 1
 
 
 def parse_id(id: str | bytes) -> int:
@@ -22,7 +23,7 @@ def parse_id(id: str | bytes) -> int:
 
 def format_id(order: int) -> str:
     """The id with this order: the inverse of `parse_id`."""
-    return f"{order >> SEQUENCE_BITS}-{order & (1 << SEQUENCE_BITS) - 1}"
+    return f"{order >> SEQUENCE_BITS}-{order & _SEQUENCE}"
 
 
 LAST = parse_id("999999999999999-999999999")  # after every id that can be given
