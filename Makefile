@@ -7,7 +7,7 @@ ARGS   ?=
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test check format bench bench-ingest bench-memory soak lock clean
+.PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -41,6 +41,18 @@ bench: $(STAMP)  ## readings/s, latency and CPU per reading through the whole pi
 
 bench-ingest: $(STAMP)  ## bridges compared: ours, Node's, a naive one, and what the broker delivers
 	@$(BIN)/python -m bench.ingest $(ARGS)
+
+bench-stream: $(STAMP)  ## what a delivery costs: ours beside NATS, mosquitto's WebSocket and plain Python (20 min)
+	@$(BIN)/python -m bench.stream $(ARGS)
+
+bench-idle: $(STAMP)  ## 10,000 idle connections to one node: memory, connections a second, a reading for all
+	@$(BIN)/python -m bench.idle $(ARGS)
+
+bench-filters: $(STAMP)  ## 5,000 filters over 10,000 vehicles: what it costs to match a reading
+	@$(BIN)/python -m bench.filters $(ARGS)
+
+bench-slow: $(STAMP)  ## what clients that stall or read slowly cost the others
+	@$(BIN)/python -m bench.slow $(ARGS)
 
 bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millions of readings, Redis away
 	@$(BIN)/python -m bench.memory $(ARGS)
