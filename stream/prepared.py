@@ -47,15 +47,16 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.accept":
             del self.request, self.response
 
-    def limit(self, size: int) -> None:
-        """Pause when more bytes wait than that, resume when none do."""
+    def limit(self, size: int, patience_s: float) -> None:
+        """Pause when more bytes wait than that, resume when none do; be lost when the peer confirms nothing for so
+        long. (A pong that waits behind what a slow line has yet to carry would say less of it.)"""
         self.transport.set_write_buffer_limits(high=size, low=0)
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):  # not every system has both
             # What the kernel holds back for a slow line is as old as what we would: keep it short, so that what the
             # client gets next is new.
-            self.transport.get_extra_info("socket").setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES
-            )
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience_s * 1000))
 
     @property
     def waiting(self) -> int:
@@ -114,7 +115,7 @@ class PreparedOutbox(Outbox):
         self._written = 0  # bytes, since it was full
         self._taken = 0
         self._watch: asyncio.TimerHandle | None = None
-        protocol.limit(limit)
+        protocol.limit(limit, drain_s + 2 * CLOSE_SECONDS)  # the kernel last, as it can't say why
         protocol.on_pause = self._pause
         protocol.on_resume = self._resume
 

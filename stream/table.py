@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from stream.item import Item
 from wire.reading import Reading
+from wire.topics import KINDS
 
 __all__ = ["State", "Table", "merge"]
 
@@ -52,19 +55,30 @@ def merge(state: State | None, item: Item) -> State | None:
 class Table:
     """States of the topics that this node has an interest in."""
 
-    def __init__(self) -> None:
+    def __init__(self, states: Mapping[str, State] = MappingProxyType({})) -> None:
         self._states: dict[str, State] = {}
+        self._fleets: dict[str, list[str]] = {}  # fleet -> its topics
+        for topic, state in states.items():
+            self._put(topic, state)
 
     def __len__(self) -> int:
         return len(self._states)
 
     def apply(self, item: Item) -> Item | None:
         """Merge a reading: the topic's new state as an item, or None when nothing changed."""
-        state = merge(self._states.get(item.topic), item)
+        known = self._states.get(item.topic)
+        state = merge(known, item)
         if state is None:
             return None
-        self._states[item.topic] = state
+        if known is None:
+            self._put(item.topic, state)
+        else:
+            self._states[item.topic] = state
         return state.item
+
+    def _put(self, topic: str, state: State) -> None:
+        self._states[topic] = state
+        self._fleets.setdefault(topic.split("/")[1], []).append(topic)
 
     def get(self, topic: str) -> Item | None:
         """A topic's state, if it is known."""
@@ -76,18 +90,35 @@ class Table:
         pattern = _compile(filter)
         found = [
             state.item
-            for topic, state in self._states.items()
-            if state.item.order > after and pattern.fullmatch(topic)
+            for topic in self._candidates(filter)
+            if (state := self._states.get(topic)) and state.item.order > after and pattern.fullmatch(topic)
         ]
         found.sort(key=lambda item: item.order)
         return found
 
+    def _candidates(self, filter: str) -> Iterable[str]:
+        """Topics among which are all that a filter matches: a few for one vehicle, where a look at 10,000 takes
+        3 ms."""
+        levels = filter.split("/")
+        if "+" in levels[:2] or "#" in levels[:2] or len(levels) < 3:
+            return self._states
+        if levels[2] in ("+", "#"):
+            return self._fleets.get(levels[1], ())
+        vehicle = "/".join(levels[:3])
+        return [vehicle, *(f"{vehicle}/{kind}" for kind in KINDS)]
+
+    def only(self, filter: str) -> Table:
+        """A table of its own with the states of the topics that a filter matches."""
+        pattern = _compile(filter)
+        return Table({topic: state for topic, state in self._states.items() if pattern.fullmatch(topic)})
+
     def keep(self, filters: list[str]) -> None:
         """Forget the topics that none of the filters matches."""
         patterns = [_compile(filter) for filter in filters]
-        self._states = {
-            topic: state for topic, state in self._states.items() if any(p.fullmatch(topic) for p in patterns)
-        }
+        kept = {topic: state for topic, state in self._states.items() if any(p.fullmatch(topic) for p in patterns)}
+        self._states, self._fleets = {}, {}
+        for topic, state in kept.items():
+            self._put(topic, state)
 
 
 def _compile(filter: str) -> re.Pattern[str]:
