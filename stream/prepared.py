@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -60,8 +63,13 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
 
     @property
     def waiting(self) -> int:
-        """Bytes that the socket has not taken yet."""
-        return self.transport.get_write_buffer_size()
+        """Bytes that the peer has not confirmed, as far as can be told: without Linux those in the kernel are left
+        out."""
+        waiting = self.transport.get_write_buffer_size()
+        with suppress(OSError, ValueError):  # no TCP socket, or closed already
+            kernel = ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
+            waiting += int.from_bytes(kernel, sys.byteorder)
+        return waiting
 
     def write(self, frame: bytes) -> None:
         """Write a whole frame, header included. After the end of the connection it goes nowhere."""
