@@ -184,6 +184,12 @@ def stream(
     redis_url: RedisUrl = "redis://127.0.0.1:6379",
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="FLEETWIRE_PORT", help="Port to listen on.")] = 8000,
+    workers: Annotated[
+        int,
+        typer.Option(
+            envvar="FLEETWIRE_WORKERS", min=1, max=256, help="Processes that serve the port, each a node; one a core."
+        ),
+    ] = 1,
     jwt_key: Annotated[
         str | None,
         typer.Option(
@@ -212,11 +218,11 @@ def stream(
 
         fleetwire stream --redis-url redis://redis:6379 --host 0.0.0.0 --port 8000
 
+        fleetwire stream --workers 4
+
         FLEETWIRE_JWT_KEY=… fleetwire stream
     """
     from fleetwire.logs import configure
-    from fleetwire.serve import serve
-    from stream.app import create_app
     from stream.settings import Settings
     from wire.store import Retention
 
@@ -230,7 +236,16 @@ def stream(
         retention=Retention(log_entries, log_age_s * 1000),
     )
     configure(log_format)
-    serve(create_app(settings), host, port, frame_bytes=frame_bytes)
+    if workers == 1:
+        from fleetwire.serve import serve
+        from stream.app import create_app
+        from stream.prepared import PreparedProtocol
+
+        serve(create_app(settings), host, port, frame_bytes=frame_bytes, ws=PreparedProtocol)
+    else:
+        from fleetwire.workers import serve_workers
+
+        _run(serve_workers(workers, host, port, settings, log_format))
 
 
 @app.command()

@@ -35,6 +35,7 @@ class Server(uvicorn.Server):
             http="httptools",
             ws=ws,
             ws_max_size=frame_bytes,
+            ws_ping_timeout=None,  # see PreparedProtocol.limit
             ws_per_message_deflate=False,  # costs memory for each client, and forbids sharing frames
             interface="asgi3",
             lifespan="on",

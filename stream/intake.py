@@ -49,9 +49,9 @@ class Intake:
         return items
 
     def _observe(self, item: Item) -> None:
-        """Of each chunk the reading that has waited longest."""
+        """Of a chunk the reading that has waited longest, now and then."""
         reading = item.body
-        if isinstance(reading, Reading) and not reading.historical:
+        if isinstance(reading, Reading) and not reading.historical and self._metrics.samples("feed", item.read):
             ts = reading.ts if reading.clock == "device" else None
             self._metrics.observe_hops(ts, reading.received, item.stored, item.read)
 

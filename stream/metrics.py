@@ -10,6 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = ["Metrics"]
 
+SAMPLE_MS = 50
 HOP_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -40,7 +41,15 @@ class Metrics:
             registry=self.registry,
             buckets=HOP_BUCKETS,
         )
+        self._due = {"feed": 0.0, "flush": 0.0}  # when the next sample is to be taken, epoch ms
         self._device, self._ingest, self._store, self._node = map(hops.labels, ("device", "ingest", "store", "node"))
+
+    def samples(self, place: Literal["feed", "flush"], now: float) -> bool:
+        """Whether a sample is due: one each SAMPLE_MS, so that many groups or chunks cost no more."""
+        if now < self._due[place]:
+            return False
+        self._due[place] = now + SAMPLE_MS
+        return True
 
     def observe_hops(self, ts: float | None, received: float | None, stored: float, read: float) -> None:
         """Where a reading was on its way here; all times are epoch ms.

@@ -42,3 +42,25 @@ def test_every_rule_says_who_how_bad_and_what() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in ("page", "warn", "info")
         assert "{{ $labels.instance }}" in rule["annotations"]["summary"]
+
+
+def test_rules_about_hops_ask_for_hops_and_limits_that_there_are() -> None:
+    metrics = StreamMetrics()
+    buckets = [
+        sample.labels
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "fleetwire_stream_hop_seconds_bucket"
+    ]
+    hops = {labels["hop"] for labels in buckets}
+    limits = {float(labels["le"]) for labels in buckets}
+    asked = [rule["expr"] for rule in rules() if "hop_seconds" in rule["expr"]]
+    assert asked
+    for expr in asked:
+        matcher = re.search(r'hop=~?"([a-z|]+)"', expr)
+        limit = re.search(r"> (\d+)$", expr)
+        assert matcher is not None
+        assert limit is not None
+        assert set(matcher[1].split("|")) <= hops
+        assert float(limit[1]) in limits, "a quantile between two limits is a guess"
+        assert "le" in expr[expr.index("sum by (") : expr.index(")")]
