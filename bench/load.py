@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Load", "publish"]
+__all__ = ["Load", "connect", "packet", "publish", "string"]
 
 KEEPALIVE_SECONDS = 60  # rumqttd refuses 0
 WINDOW = 500  # publishes in flight on a connection
@@ -55,16 +55,19 @@ def _length(size: int) -> bytes:
             return bytes(encoded)
 
 
-def _packet(first: int, body: bytes) -> bytes:
+def packet(first: int, body: bytes) -> bytes:
+    """An MQTT packet with its fixed header."""
     return bytes((first,)) + _length(len(body)) + body
 
 
-def _string(text: str) -> bytes:
+def string(text: str) -> bytes:
+    """A UTF-8 string with its length before it."""
     return struct.pack(">H", len(text)) + text.encode()
 
 
-def _connect(client_id: str) -> bytes:
-    return _packet(0x10, _string("MQTT") + bytes((4, 2)) + struct.pack(">H", KEEPALIVE_SECONDS) + _string(client_id))
+def connect(client_id: str) -> bytes:
+    """CONNECT of MQTT 3.1.1, with a clean session."""
+    return packet(0x10, string("MQTT") + bytes((4, 2)) + struct.pack(">H", KEEPALIVE_SECONDS) + string(client_id))
 
 
 def _reading(vehicle: int, seq: int, signals: int) -> bytes:
@@ -86,9 +89,9 @@ def _packets(load: Load, connection: int) -> Iterator[bytes]:
     for start in range(0, load.readings, load.vehicles):
         for number in range(start + connection, min(start + load.vehicles, load.readings), load.connections):
             vehicle, seq = number % load.vehicles, number // load.vehicles + 1
-            topic = _string(f"fleets/{load.fleet}/v{vehicle}/telemetry")
+            topic = string(f"fleets/{load.fleet}/v{vehicle}/telemetry")
             id = struct.pack(">H", sent % 65_535 + 1) if load.qos else b""
-            yield _packet(0x32 if load.qos else 0x30, topic + id + _reading(vehicle, seq, load.signals))
+            yield packet(0x32 if load.qos else 0x30, topic + id + _reading(vehicle, seq, load.signals))
             sent += 1
 
 
@@ -111,7 +114,7 @@ class _Connection:
 
     async def open(self) -> None:
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._load.port)
-        self._writer.write(_connect(self._client_id))
+        self._writer.write(connect(self._client_id))
         await self._reader.readexactly(4)  # CONNACK
 
     async def run(self, started: float) -> None:

@@ -18,7 +18,7 @@ from fleetwire.embedded import free_port
 from fleetwire.parts import Part, cpu_seconds
 from wire.errors import Unavailable
 
-__all__ = ["Server", "find", "mosquitto", "node_bridge", "program", "redis_server", "tree_seconds"]
+__all__ = ["Server", "find", "listens", "mosquitto", "node_bridge", "program", "redis_server", "tree_seconds"]
 
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
 START_SECONDS = 10
@@ -64,12 +64,13 @@ def program(name: str, *command: str | Path, logs: Path) -> AbstractAsyncContext
 
 
 @asynccontextmanager
-async def mosquitto(logs: Path) -> AsyncIterator[Server]:
-    """A fresh broker. Raises Unavailable when it is not installed or does not start."""
+async def mosquitto(logs: Path, more: str = "") -> AsyncIterator[Server]:
+    """A fresh broker; `more` is added to its configuration. Raises Unavailable when it is not installed or does not
+    start."""
     port, config = free_port(), logs / "mosquitto.conf"
-    config.write_text(MOSQUITTO.format(port=port, user=getpass.getuser()))
+    config.write_text(MOSQUITTO.format(port=port, user=getpass.getuser()) + more)
     async with program("mosquitto", find("mosquitto", package="mosquitto"), "-c", config, logs=logs) as part:
-        await _listens(part, port)
+        await listens(part, port)
         yield Server(port, part)
 
 
@@ -79,11 +80,12 @@ async def redis_server(logs: Path) -> AsyncIterator[Server]:
     port = free_port()
     options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
     async with program("redis", find("redis-server", package="redis-server"), *options, logs=logs) as part:
-        await _listens(part, port)
+        await listens(part, port)
         yield Server(port, part)
 
 
-async def _listens(part: Part, port: int) -> None:
+async def listens(part: Part, port: int) -> None:
+    """Wait until a part accepts connections on a port. Raises Unavailable when it ends first, or takes too long."""
     with suppress(TimeoutError):
         async with asyncio.timeout(START_SECONDS):
             while part.process.returncode is None:
