@@ -65,7 +65,7 @@ class Group:
         self._fresh: dict[Member, None] = {}
         self._behind: dict[Member, None] = {}
         self._pending = pending(query)
-        self._partial = query.view.partial
+        self._partial = query.view.partial and not query.placed  # a vehicle also moves by what is not shown
         self._timer: asyncio.Handle | None = None
 
     @property
@@ -117,7 +117,7 @@ class Group:
 
     def add(self, item: Item, state: Item | None) -> None:
         """Take what the feed brought, with the topic's new state (None: unchanged, it came late)."""
-        if (self._partial and not self.query.view.shows(item.body)) or not self._pending.add(item, state):
+        if not self.wants(item) or not self._pending.add(item, state):
             return
         if self._timer is None:
             loop = asyncio.get_running_loop()
@@ -125,6 +125,10 @@ class Group:
             self._timer = loop.call_later(interval / 1000, self.flush) if interval else loop.call_soon(self.flush)
         elif len(self._pending) >= PENDING_ITEMS and self.query.strategy == "batch":
             self.flush()
+
+    def wants(self, item: Item) -> bool:
+        """Whether there is anything in it for this group."""
+        return not self._partial or self.query.view.shows(item.body)
 
     def flush(self) -> None:
         """Send what is pending: one encoding, the same bytes for all members that are with the group."""
@@ -151,25 +155,27 @@ class Group:
                 del self._fresh[member]
                 self._live[member] = None
         metrics = self._metrics
-        if items and (read := items[0].read):
-            metrics.observe_node(read, now_ms())
+        if items and (read := items[0].read) and metrics.samples("flush", now := now_ms()):
+            metrics.observe_node(read, now)
         metrics.delivered.inc(len(items) * len(self._live))
         metrics.conflated.inc(conflated * len(self._live))
 
     def _offer(self, member: Member, frames: list[Frame], items: list[Item], count: int) -> None:
-        for place, frame in enumerate(frames):
-            if not member.outbox.offer(frame):
-                if place:
-                    member.cursor = min(items[place * FRAME_ITEMS - 1].order, self.cursor)
-                member.skipped = count - place * FRAME_ITEMS
-                member.missed_message = any(map(_in_room, items[place * FRAME_ITEMS :]))
-                self._metrics.lagging.inc()
-                self.retard(member)
-                return
+        """All of the frames, or none: how many a flush takes is not the client's fault."""
+        if frames and not member.outbox.offer(frames[0]):
+            member.skipped, member.missed_message = count, any(map(_in_room, items))
+            self._metrics.lagging.inc()
+            self.retard(member)
+            return
+        for frame in frames[1:]:
+            member.outbox.put(frame)
         member.cursor = max(member.cursor, self.cursor)
 
     def snapshot(self, member: Member, after: int = 0) -> None:
-        """Offer a member the state of everything that matches and changed after an id, and admit it."""
+        """Offer a member the state of everything that matches and changed after an id, and admit it. Where that does
+        not say what it knows, it is the state of everything."""
+        if not self.query.resumable:
+            after = 0
         items = self.picture.since(after)
         member.cursor = max(self.horizon, after)
         frames = list(self.frames(items, member.cursor, snapshot=True))
@@ -194,6 +200,14 @@ class Group:
         self._metrics.conflated.inc(max(0, skipped))
         member.cursor, member.skipped, member.missed_message = self.horizon, 0, False
         self.admit(member)
+
+    def rejoin(self, member: Member) -> None:
+        """Admit a member that was given the log up to where the group is; where the others know more than the log
+        says, with that."""
+        if self.picture.ahead:
+            self.admit(member)
+        else:
+            self.snapshot(member)
 
     def announce_gap(self, member: Member, after: int, until: int) -> None:
         """Tell a member that some of what was stored after one id, up to another, is gone for it."""

@@ -26,6 +26,7 @@ from stream.settings import Settings
 from stream.table import Table
 from wire import keys
 from wire.errors import CommandError
+from wire.ids import parse_id
 from wire.topics import matches
 
 __all__ = ["Node"]
@@ -114,10 +115,10 @@ class Node:
         member = Member(group, outbox, group.horizon)
         if since is not None and query.strategy == "batch":
             member.cursor = since
+            if since > group.horizon:
+                group.flush()
             self.catch_up(member)
         elif snapshot or since is not None:
-            if since is not None and query.placed:
-                since = None  # who has left the place meanwhile is known only from a whole picture
             if since is not None and since < self.hub.last and "rooms/*" in keys.patterns(query.filter):
                 group.announce_gap(member, since, self.hub.last)  # the table has no messages of rooms
             group.snapshot(member, since or 0)
@@ -142,19 +143,20 @@ class Node:
             first = True
             while group.holds(member) and (member.cursor < group.cursor or first):
                 # The names are read after the end is known, so that no topic is new after them.
-                until = max(member.cursor, group.cursor, self.hub.last)
+                until = max(member.cursor, group.horizon)
                 async with answering():
                     names = await self.history.topics(group.query.filter)
                     page = await self.history.page(names, member.cursor, until)
                 if page.lost and first:
                     group.announce_gap(member, member.cursor, max(page.lost.values()))
                 first = False
-                items = picture.news([item for item in page.items if group.query.view.shows(item.body)])
+                items = picture.news([item for item in page.items if group.wants(item)])
                 for frame in group.frames(items, page.until):
                     await member.outbox.room()
                     if not group.holds(member):
                         return
                     member.outbox.put(frame)
+                    member.cursor = max(member.cursor, parse_id(frame.cursor))
                 member.cursor = max(member.cursor, page.until)
         except CommandError as error:
             # The client comes back with its cursor, here or elsewhere.
@@ -162,7 +164,7 @@ class Node:
             member.outbox.close(1012)
         else:
             if group.holds(member):
-                group.admit(member)
+                group.rejoin(member)
         finally:
             self._replayed.discard(member)
 

@@ -121,7 +121,7 @@ class Windows:
             self._overtaken.append(before.order)
         else:
             self._windows[item.topic] = Accumulator()
-        self._last[item.topic] = item
+        self._last[item.topic] = state
         self._windows[item.topic].add(self._view.values(item.body))
         return True
 

@@ -5,16 +5,16 @@ Snapshot, catch-up and resume are one operation, `since`: everything in the pict
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from stream.geo import Box, Polygon, position
-from stream.item import Item
-from stream.query import PLAIN, Query
+from stream.item import Item, Points
+from stream.query import PLAIN, Query, Shape
 from stream.table import Table
-from stream.thinning import Point, Thinning
+from stream.thinning import Thinning
 from stream.window import single
 from wire.reading import Reading, Value
-from wire.shaping import Function, same
+from wire.shaping import same
 
 __all__ = ["Picture", "picture"]
 
@@ -28,7 +28,7 @@ class Picture(Protocol):
         """Of what has gathered for a flush, what is to be told."""
 
     def since(self, after: int) -> list[Item]:
-        """The states in it with an id after one, oldest first."""
+        """The states in it with an id after one, oldest first; after 0, all of them."""
 
     def blank(self) -> Picture:
         """One like it that has shown nothing: for the replay of a log."""
@@ -36,11 +36,10 @@ class Picture(Protocol):
 
 def picture(query: Query, table: Table) -> Picture:
     """The picture that a query asks for, as the table has it now."""
-    if query.shape.window is not None:
-        return Windowed(query, table, query.shape.window)
     if query.shape == PLAIN:
         return Whole(query, table)
-    told = Told(query, table)
+    # The states of `latest` come with the table; the readings of `batch` bring one of its own along, one by one.
+    told = Told(query, table if query.strategy == "latest" else table.only(query.filter))
     told.begin()
     return told
 
@@ -65,98 +64,122 @@ class Whole:
         return self
 
 
-class Windowed(Whole):
-    """The table, each state as the window of one reading."""
-
-    def __init__(self, query: Query, table: Table, functions: frozenset[Function]) -> None:
-        super().__init__(query, table)
-        self._functions = functions
-        self._area = Area(query, table)
-
-    def news(self, items: list[Item]) -> list[Item]:
-        return [
-            item for item in items if not isinstance(item.body, Reading) or self._area.shows(self._area.move(item))
-        ]
-
-    def since(self, after: int) -> list[Item]:
-        return [self._single(item) for item in super().since(after) if self._area.shows(self._area.move(item))]
-
-    def _single(self, item: Item) -> Item:
-        assert isinstance(item.body, Reading)
-        return item.showing(single(self._query.view.values(item.body), self._functions))
-
-
 class Told:
-    """What has been told, topic by topic, where filters, a place or `delta` make that differ from the table."""
+    """What has been told, topic by topic, where the shape of a query makes that differ from the table.
+
+    What is historical changes nothing in it, and is thinned by itself.
+    """
 
     ahead = False  # what the members know is as of the last flush, for all of them
 
-    def __init__(self, query: Query, table: Table) -> None:
+    def __init__(self, query: Query, states: Table) -> None:
         self._query = query
-        self._table = table
-        self._area = Area(query, table)
-        self._thinning = Thinning(dict(query.shape.filters))
+        self._states = states
+        self._stateful = query.strategy == "latest" and query.shape.window is None  # whether items are states
+        self._area = Area(query.shape)
+        filters = dict(query.shape.filters)
+        self._thinning, self._past = Thinning(filters), Thinning(filters)
         self._told: dict[str, Item] = {}
 
     def begin(self) -> None:
         """Take the table's states for told."""
-        for item in self._table.matching(self._query.filter):
-            assert isinstance(item.body, Reading)
-            values = self._thinning.allows(self._query.view.values(item.body))
-            if self._area.move(item) == "in" and values:
-                self._thinning.remember(item.topic, item.body.ts, values)
-                self._told[item.topic] = item.showing(values, event=self._area.state(item.topic))
+        for state in self._states.matching(self._query.filter):
+            move = self._area.move(state.topic, position(state.values))
+            shown = self._whole(state)
+            values = self._thinning.allows(shown)
+            if move == "enter" or (move == "in" and values):
+                self._thinning.remember(state.topic, state.body.ts, values)
+                self._remember(state, shown, values)
 
     def news(self, items: list[Item]) -> list[Item]:
         return [told for item in items if (told := self._tell(item)) is not None]
 
     def since(self, after: int) -> list[Item]:
-        wanted = (item for item in self._told.values() if item.order > after)
-        if not after:
-            wanted = (
-                item.showing(item.values, event=self._area.state(item.topic))
-                for item in wanted
-                if self._area.holds(item.topic)
-            )
-        return sorted(wanted, key=lambda item: item.order)
+        found = []
+        for item in self._told.values():
+            if not after and self._area.holds(item.topic):
+                found.append(_marked(item, self._area.state))
+            elif item.order > after > 0 and self._area.tells(move := self._area.last(item.topic)):
+                found.append(_marked(item, self._area.event(move)))
+        return sorted(found, key=lambda item: item.order)
 
     def blank(self) -> Picture:
-        return Told(self._query, self._table)
+        return Told(self._query, Table())
 
     def _tell(self, item: Item) -> Item | None:
         if not isinstance(item.body, Reading):
             return None if self._query.placed else item
-        move = self._area.move(item)
+        move = self._move(item)
+        crossing = move in ("enter", "leave")
+        if not (crossing or self._area.tells(move)):
+            return None
+        item, before = self._entire(item) if crossing else item, self._told.get(item.topic)
+        shown = self._values(item)
+        values, points = passed, _ = self._passing(item, shown, move)
+        if self._query.shape.delta and before is not None and not crossing:
+            values = _changed(before.values, passed)
+        if not (values or points or crossing):
+            return None
+        if not _historical(item):
+            self._remember(item, shown, passed, points, before if move != "enter" else None)
+        if not self._area.tells(move):
+            return None
         event = self._area.event(move)
-        if not (event or self._area.shows(move)):
-            return None
-        shown, before = self._query.view.values(item.body), self._told.get(item.topic)
-        values, points = self._thinning.take(item.topic, item.body.ts, shown)
-        if move in ("enter", "leave"):  # whoever comes or goes is shown whole
-            self._thinning.remember(item.topic, item.body.ts, shown)
-            values = shown
-        elif self._query.shape.delta and before is not None:
-            values = _changed(before.values, values)
-        if not (values or points or event):
-            return None
-        self._remember(item, before, values, points, event)
-        return item.showing(values, points, event)
+        return item if values is shown and not (points or event) else item.showing(values, points, event)
+
+    def _move(self, item: Item) -> Move:
+        """Where its vehicle is, and was. What is historical moves nobody."""
+        if _historical(item):
+            return "in" if self._area.holds(item.topic, position(item.values)) else "out"
+        if self._query.strategy == "batch":
+            self._states.apply(item)
+        return self._area.move(item.topic, self._where(item.topic))
 
     def _remember(
         self,
         item: Item,
-        before: Item | None,
-        values: dict[str, Value],
-        points: dict[str, list[Point]],
-        event: str | None,
+        shown: dict[str, Any],
+        passed: dict[str, Any],
+        points: Points | None = None,
+        before: Item | None = None,
     ) -> None:
-        """What came late changes no picture."""
+        """Of each signal the value last told."""
+        if self._stateful and passed is shown and not points:
+            self._told[item.topic] = item  # its bytes are shared with other groups
+        else:
+            known = before.values if before is not None else {}
+            last = {name: drawn[-1][1] for name, drawn in points.items()} if points else {}
+            self._told[item.topic] = item.showing({**known, **passed, **last})
+
+    def _where(self, topic: str) -> tuple[float, float] | None:
+        state = self._states.get(topic)
+        return position(state.values) if state is not None else None
+
+    def _entire(self, item: Item) -> Item:
+        """Who enters or leaves is shown whole: with what its window does not say. States are whole already."""
+        state = self._states.get(item.topic)
+        if self._query.shape.window is None or state is None:
+            return item
+        return item.showing({**self._whole(state), **item.values})
+
+    def _values(self, item: Item) -> dict[str, Any]:
         assert isinstance(item.body, Reading)
-        if item.body.historical or (before is not None and item.body.ts < before.body.ts):
-            return
-        known = before.values if before is not None else {}
-        last = {name: drawn[-1][1] for name, drawn in points.items()}
-        self._told[item.topic] = item.showing({**known, **values, **last}, event=event)
+        return self._query.view.values(item.body)
+
+    def _whole(self, state: Item) -> dict[str, Any]:
+        """All that is to be shown of a state; in windows, that of one reading."""
+        values, window = self._values(state), self._query.shape.window
+        return single(values, window) if window is not None else values
+
+    def _passing(self, item: Item, shown: dict[str, Any], move: Move) -> tuple[dict[str, Any], Points]:
+        """What the filters let through. Who enters or leaves is shown whole, but for ranges."""
+        thinning = self._past if _historical(item) else self._thinning
+        if move == "enter":
+            thinning.forget(item.topic)
+        values, points = thinning.take(item.topic, item.body.ts, shown)
+        if move == "leave":
+            values = {name: value for name, value in thinning.allows(shown).items() if name not in points}
+        return values, points
 
 
 Move = Literal["in", "enter", "leave", "out"]
@@ -165,54 +188,57 @@ Move = Literal["in", "enter", "leave", "out"]
 class Area:
     """The place that a query asks for, and which topics are in it. Without one, everything is in it."""
 
-    def __init__(self, query: Query, table: Table) -> None:
-        self._table = table
-        self._fence = query.shape.geofence
+    def __init__(self, shape: Shape) -> None:
+        self._fence = shape.geofence
         self._place: Box | Polygon | None = None
-        if query.shape.bbox is not None:
-            self._place = Box(query.shape.bbox)
+        if shape.bbox is not None:
+            self._place = Box(shape.bbox)
         elif self._fence is not None:
             self._place = Polygon(self._fence.polygon)
         self._inside: set[str] = set()
 
-    def move(self, item: Item) -> Move:
-        """Where it is, given where its topic was before. What is historical moves nobody."""
+    def holds(self, topic: str, where: tuple[float, float] | None = None) -> bool:
+        """Whether a position of a topic is in it; without one, where the topic was last."""
+        if self._place is None:
+            return True
+        return self._place.contains(*where) if where is not None else topic in self._inside
+
+    def move(self, topic: str, where: tuple[float, float] | None) -> Move:
+        """Where a topic is now, given where it was before. Without a position it stays."""
         if self._place is None:
             return "in"
-        where, was = self._where(item), item.topic in self._inside
-        inside = where is not None and self._place.contains(*where)
-        if isinstance(item.body, Reading) and item.body.historical:
-            return "in" if inside else "out"
-        (self._inside.add if inside else self._inside.discard)(item.topic)
+        was, inside = topic in self._inside, self.holds(topic, where)
+        (self._inside.add if inside else self._inside.discard)(topic)
         if inside:
             return "in" if was else "enter"
         return "leave" if was else "out"
 
-    def shows(self, move: Move) -> bool:
-        """Whether such an item is told without being an event: what is in a box."""
-        return self._fence is None and move in ("in", "enter")
+    def last(self, topic: str) -> Move:
+        """The move that brought a topic to where it is."""
+        if self._place is None:
+            return "in"
+        return "enter" if topic in self._inside else "leave"
+
+    def tells(self, move: Move) -> bool:
+        """Whether such a move is told: of a fence the events asked for, of a box all but what is elsewhere."""
+        return move != "out" if self._fence is None else move in self._fence.events
 
     def event(self, move: Move) -> str | None:
-        """What such an item tells: that somebody has left a box; those of a fence that were asked for."""
-        events = ("leave",) if self._fence is None else self._fence.events
-        return move if move in events else None
+        """What is said of such a move: of a box, only that somebody has left it."""
+        return move if self._fence is not None or move == "leave" else None
 
-    def holds(self, topic: str) -> bool:
-        """Whether the topic was there when it moved last."""
-        return self._place is None or topic in self._inside
+    @property
+    def state(self) -> str | None:
+        """What is said of those who are in it."""
+        return "inside" if self._fence is not None else None
 
-    def state(self, topic: str) -> str | None:
-        """`inside`, where a fence asks for it."""
-        return "inside" if self._fence is not None and topic in self._inside else None
 
-    def _where(self, item: Item) -> tuple[float, float] | None:
-        """Of a reading that has no position, the vehicle's last."""
-        if not isinstance(item.body, Reading):
-            return None
-        where = position(item.body.values)
-        if where is None and (state := self._table.get(item.topic)) is not None:
-            where = position(state.values)
-        return where
+def _historical(item: Item) -> bool:
+    return isinstance(item.body, Reading) and item.body.historical
+
+
+def _marked(item: Item, event: str | None) -> Item:
+    return item if event is None else item.showing(item.values, event=event)
 
 
 def _changed(before: dict[str, Value], values: dict[str, Value]) -> dict[str, Value]:

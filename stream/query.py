@@ -40,6 +40,12 @@ class Query(NamedTuple):
         """Whether it asks for a place, which vehicles enter and leave."""
         return self.shape.bbox is not None or self.shape.geofence is not None
 
+    @property
+    def resumable(self) -> bool:
+        """Whether a cursor says what a client knows. What filters and places let through depends on what was told
+        before, in the one group or the other."""
+        return not (self.placed or self.shape.filters)
+
 
 def query(command: Subscribe, format: Format) -> Query:
     """What a subscribe command asks for, in a client's format."""

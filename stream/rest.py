@@ -19,6 +19,10 @@ from wire.errors import CommandError
 __all__ = ["command", "history", "publish", "state"]
 
 
+_LISTS = {"signals", "bbox", "window"}
+_MAPS = {"filter", "geofence"}
+
+
 async def state(request: Request) -> Response:
     """The current state of what `topic` matches."""
     asked = command(protocol.Get, request)
@@ -62,15 +66,25 @@ class _Publish(msgspec.Struct, forbid_unknown_fields=True):
 def command(kind: type[Any], request: Request) -> Any:
     """The query string as the command of the WebSocket protocol that asks for the same.
 
-    Raises CommandError, reason `bad_request`, for a field that is unknown, missing or of a wrong type.
+    Lists are separated by commas; `filter` and `geofence` are JSON. Raises CommandError, reason `bad_request`, for a
+    field that is unknown, missing or of a wrong type.
     """
     fields: dict[str, Any] = dict(request.query_params)
-    if "signals" in fields:
-        fields["signals"] = fields["signals"].split(",")
+    for name in _LISTS & fields.keys():
+        fields[name] = fields[name].split(",")
+    for name in _MAPS & fields.keys():
+        fields[name] = _map(name, fields[name])
     try:
         return msgspec.convert({"requestId": "http", **fields}, kind, strict=False)
     except msgspec.ValidationError as error:
         raise CommandError("bad_request", str(error)) from None
+
+
+def _map(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise CommandError("bad_request", f"{name} is JSON: {error}") from None
 
 
 def _items(items: list[Item], meta: bool, **fields: str | None) -> Response:

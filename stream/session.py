@@ -15,7 +15,7 @@ from stream.history import Page
 from stream.item import Item, View
 from stream.node import Node
 from stream.outbox import Frame, Outbox
-from stream.query import query
+from stream.query import Query, query
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError, TopicError
@@ -128,21 +128,32 @@ class Session:
         the old one, or, where the picture is another, with the whole of it."""
         before = self._member(command.subscription_id)
         wanted = command.applied(self._asked[before.group.id])
-        asked = query(wanted, self._format)
-        group = self._node.group(asked)
-        if group is not before.group:
-            old, reached = before.group.query, before.group.reached(before)
-            same = (old.strategy, old.view, old.shape) == (asked.strategy, asked.view, asked.shape)
-            since = reached if same or asked.strategy == old.strategy == "batch" else None
-            if group.id in self._members:  # it was asked for as well: both are one from now on
-                self._unsubscribe(group.id)
-                group = self._node.group(asked)
-        self._reply_subscribed("update", command.request_id, group)
-        if group is not before.group:
-            self._node.leave(before)
-            del self._members[before.group.id], self._asked[before.group.id]
-            self._members[group.id] = self._node.join(group, self.outbox, snapshot=True, since=since)
+        group = self._node.group(query(wanted, self._format))
+        if group is before.group:
+            self._reply_subscribed("update", command.request_id, group)
+        else:
+            before.group.flush()  # what waits there is not lost, and what waits here is not told again
+            group.flush()
+            self._reply_subscribed("update", command.request_id, group)
+            self._move(before, group)
         self._asked[group.id] = wanted
+
+    def _move(self, before: Member, group: Group) -> None:
+        """From one group to another. If the client is there already, its two subscriptions are one from now on."""
+        other = self._members.get(group.id)
+        known = [before] if _continues(before.group.query, group.query) else []
+        if other is not None and (known or group.query.strategy == "batch"):
+            known.append(other)
+        since = min((member.group.reached(member) for member in known), default=None)
+        member = self._node.join(group, self.outbox, snapshot=True, since=since)
+        if since is None and before.missed_message and before.group.is_behind(before):
+            group.announce_gap(member, before.cursor, group.horizon)
+        self._node.leave(before)
+        del self._members[before.group.id], self._asked[before.group.id]
+        if other is not None:
+            self._node.leave(other)
+            self._node.unfollow(group.query.filter)
+        self._members[group.id] = member
 
     def _member(self, id: str) -> Member:
         member = self._members.get(id)
@@ -203,6 +214,11 @@ class Session:
     def _fail(self, error: CommandError, action: str | None, request_id: str | None) -> None:
         self._node.metrics.errors.labels(error.reason).inc()
         self._reply(protocol.error_reply(error, action, request_id))
+
+
+def _continues(before: Query, after: Query) -> bool:
+    """Whether one may go on where the other was: in the log, or because only the interval differs."""
+    return before.strategy == after.strategy == "batch" or before._replace(interval=after.interval) == after
 
 
 def _topic(topic: str) -> str:

@@ -293,6 +293,32 @@ async def test_events_of_latest_begin_with_the_state_and_resume_with_what_change
         assert (item["topic"], item["values"]) == (other, {"a": 1, "c": 2})
 
 
+async def test_events_of_just_what_is_asked_for(door: Door, store: Store) -> None:
+    def at(ts: int, latitude: float, speed: float) -> Reading:
+        return Reading(ts, {"CurrentLocation.Latitude": latitude, "CurrentLocation.Longitude": 0, "Speed": speed})
+
+    params = {"topic": "fleets/#", "interval": 0, "signals": "Speed"}
+    dead_band = [{"logic-op": "gt", "diff": "2", "combination-op": "OR"}, {"logic-op": "lt", "diff": "-2"}]
+    filter = json.dumps({"Speed": {"variant": "change", "parameter": dead_band}})
+    fence = json.dumps({"polygon": [[-1, -1], [1, -1], [1, 1], [-1, 1]], "events": ["leave"]})
+    await store.readings((TOPIC, at(1, 0, 50)))
+    async with (
+        sse_stream(door, **params, bbox="-1,-1,1,1", delta="true", filter=filter) as box,
+        sse_stream(door, **params, geofence=fence) as fenced,
+        sse_stream(door, **params | {"interval": 1}, window="max,min") as window,
+    ):
+        for stream in (box, fenced, window):
+            await stream.items(1)  # the snapshot
+        await store.readings((TOPIC, at(2, 0.5, 51)))
+        await store.readings((TOPIC, at(3, 0.5, 53)))
+        assert [i["values"] for i in await box.items(1)] == [{"Speed": 53}]
+        await store.readings((TOPIC, at(4, 9, 53)))
+        assert [(i["values"], i["event"]) for i in await box.items(1)] == [({"Speed": 53}, "leave")]
+        assert [(i["values"], i["event"]) for i in await fenced.items(1)] == [({"Speed": 53}, "leave")]
+        (item,) = await window.items(1)
+        assert item["values"]["Speed"].keys() == {"min", "max"}
+
+
 async def test_a_quiet_stream_says_that_it_is_still_there(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "KEEPALIVE_SECONDS", 0.02)
     async with sse_stream(door, topic="fleets/none/#", snapshot="false") as events:
@@ -308,11 +334,23 @@ async def test_a_quiet_stream_says_that_it_is_still_there(door: Door, monkeypatc
         (400, {"topic": "#", "nonsense": "1"}),
         (400, {"topic": "#", "interval": "soon"}),
         (400, {"topic": "#", "since": "yesterday"}),
+        (400, {"topic": "#", "bbox": "1,2,3"}),
+        (400, {"topic": "#", "bbox": "1,2,3,north"}),
+        (400, {"topic": "#", "window": "median"}),
+        (400, {"topic": "#", "delta": "maybe"}),
+        (400, {"topic": "#", "filter": "{"}),
+        (400, {"topic": "#", "filter": "[" * 10_000}),
+        (400, {"topic": "#", "filter": '{"a":{"variant":"curvelog","parameter":{"maxerr":1,"bufsize":1}}}'}),
+        (400, {"topic": "#", "geofence": '{"polygon":[[0,0],[1,1]]}'}),
+        (400, {"topic": "#", "delta": "true", "window": "min"}),
     ],
 )
 async def test_a_bad_stream_is_an_error(door: Door, number: int, params: dict[str, str]) -> None:
     response = await door.http.get("/v1/events", params=params)
-    assert response.status_code == response.json()["error"]["number"] == number
+    error = response.json()["error"]
+    assert response.status_code == error["number"] == number
+    assert "\n" not in error["description"]
+    assert all(name in error["description"] or name == "topic" for name in list(params)[1:] if name != "since")
 
 
 # REST

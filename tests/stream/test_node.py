@@ -13,13 +13,14 @@ import pytest
 from redis.asyncio import Redis
 
 from stream import feed, history, interest
+from stream import group as groups
 from stream.node import Node
 from stream.outbox import Frame
 from tests.programs import eventually, free_port, redis_server
 from tests.stream.nodes import TOPIC, Peer, Store, Subscription, counted, joined, running, starting, truth
 from wire import keys
 from wire.ids import format_id, parse_id
-from wire.reading import Reading, encode
+from wire.reading import Reading, Value, encode
 from wire.store import Retention
 from wire.topics import matches
 
@@ -577,6 +578,118 @@ async def test_messages_of_a_room_come_back_with_since_also_for_latest(node: Nod
     again = await peer.subscribe("rooms/#", since=room.cursor)
     await eventually(lambda: again.events)
     assert [item["data"] for item in again.items()] == [1, 2, 3] or again.gaps
+
+
+@pytest.mark.parametrize("outbox", [2_000, 1 << 20])
+async def test_a_batch_that_is_asked_for_something_else_while_readings_flow_misses_nothing(
+    redis_url: str, store: Store, outbox: int
+) -> None:
+    async with running(redis_url, outbox_bytes=outbox) as node, joined(node) as peer:
+        found = [await peer.subscribe("fleets/#", **BATCH)]
+
+        async def load() -> None:
+            for start in range(0, 3_000, 10):
+                await store.numbers(range(start, start + 10), f"fleets/a/v{start % 3}/telemetry")
+
+        loading = asyncio.create_task(load())
+        changes: list[dict[str, Any]] = [{"interval": 5}, {"filter": CHANGES}, {"filter": None}, {"interval": 0}]
+        while not loading.done():
+            await eventually(lambda: len(found[-1].frames) > 2 or loading.done())
+            before, change = found[-1], changes[len(found) % len(changes)]
+            reply = await peer.ask("update", subscriptionId=before.id, **change)
+            found.append(Subscription(peer, reply["subscriptionId"]))
+        await loading
+        ids = {subscription.id for subscription in found}
+        await eventually(lambda: len(_seqs(peer, ids)) >= 3_000)
+        assert _seqs(peer, ids) == list(range(3_000))
+        assert len(found) > 5
+
+
+CHANGES = {"n": {"variant": "change", "parameter": {"logic-op": "ne", "diff": 0}}}
+
+
+def _seqs(peer: Peer, ids: set[str]) -> list[int]:
+    """Of the live items of some subscriptions, in the order in which they came."""
+    frames = [message for message in peer.messages if message.get("subscriptionId") in ids and "data" in message]
+    return [item["seq"] for frame in frames if not frame.get("snapshot") for item in frame["data"]]
+
+
+async def test_an_update_in_the_midst_of_a_replay_goes_on_from_there(
+    redis_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "FRAME_ITEMS", 10)
+    async with running(redis_url, outbox_bytes=2_000) as node, joined(node) as peer:
+        await store.numbers(range(500))
+        peer.reading.clear()
+        await peer.send({"action": "ping", "requestId": "ping"})
+        await peer.send({"action": "subscribe", "requestId": "s", "topic": "fleets/#", "since": "0-0", **BATCH})
+        await eventually(lambda: not peer.outbox._room.is_set())
+        (before,) = peer.session._members
+        update = {"action": "update", "requestId": "u", "subscriptionId": before, "interval": 5}
+        updating = asyncio.create_task(peer.send(update))
+        peer.reading.set()
+        await updating
+        (after,) = peer.session._members
+        await eventually(lambda: _seqs(peer, {before, after})[-1:] == [499])
+        assert _seqs(peer, {before, after}) == list(range(500))
+
+
+async def test_nothing_is_told_twice_to_who_comes_with_a_cursor_beyond_the_last_flush(
+    node: Node, store: Store, peer: Peer
+) -> None:
+    place = {"CurrentLocation.Latitude": 0, "CurrentLocation.Longitude": 0}
+    fields: dict[str, Any] = BATCH | {"interval": 60_000, "bbox": [-1, -1, 1, 1]}
+    async with joined(node) as other:
+        await other.subscribe("fleets/#", **fields)
+        await store.readings((TOPIC, Reading(1, place, 1)))
+        await eventually(lambda: node.hub.last)
+        cursor = format_id(node.hub.last)
+        again = await peer.subscribe("fleets/#", since=cursor, **fields)
+        await eventually(lambda: again.items(snapshot=True))
+        await store.readings((TOPIC, Reading(2, place, 2)))
+        await eventually(lambda: len(node.hub.groups[0]._pending))
+        node.hub.groups[0].flush()
+        await has(again, [2])
+
+
+async def test_a_batch_client_of_a_place_that_was_behind_knows_in_the_end_who_is_there(
+    redis_url: str, store: Store
+) -> None:
+    def at(ts: int, latitude: int) -> Reading:
+        place: dict[str, Value] = {"CurrentLocation.Latitude": latitude, "CurrentLocation.Longitude": 0}
+        return Reading(ts, place if latitude else place | {"n": ts}, ts)
+
+    fields: dict[str, Any] = BATCH | {"snapshot": True, "bbox": [-1, -1, 1, 1], "signals": ["n"]}
+    async with running(redis_url, outbox_bytes=2_000) as node, joined(node) as slow, joined(node) as quick:
+        await store.readings(*((topic, at(0, 0)) for topic in FLEETS))
+        places = [await peer.subscribe("fleets/#", **fields) for peer in (slow, quick)]
+        slow.reading.clear()
+        for ts in range(1, 300):
+            await store.readings((FLEETS[ts % 7], at(ts, 9 if ts % 7 < 3 and ts > 250 else 0)))
+        await eventually(lambda: counted(node, "received_total") == 299)
+        assert counted(node, "lagging_total") >= 1
+        slow.reading.set()
+        await eventually(lambda: sum(frame.get("snapshot", False) for frame in places[0].frames) == 2)
+        await store.readings((FLEETS[8], at(300, 0)))
+        await eventually(lambda: all(place.states[FLEETS[8]]["ts"] == 300 for place in places))
+        for place in places:
+            assert {item["topic"] for item in place.items() if "event" in item} == set(FLEETS[:3])
+        known = [_there(place) for place in places]
+        assert known[0] == known[1]
+        assert set(known[0]) == {topic for topic in FLEETS if topic not in FLEETS[:3]}
+
+
+def _there(place: Subscription) -> dict[str, Any]:
+    """Who is in a box, with their values."""
+    known: dict[str, Any] = {}
+    for frame in place.frames:
+        if frame.get("snapshot"):
+            known = {}
+        for item in frame["data"]:
+            known[item["topic"]] = item["values"]
+            if item.get("event") == "leave":
+                del known[item["topic"]]
+    return known
 
 
 async def test_nothing_of_a_subscription_comes_after_it_was_given_up(redis_url: str, store: Store) -> None:

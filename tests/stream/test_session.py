@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from stream.auth import sign
 from stream.node import Node
 from tests.programs import eventually
-from tests.stream.nodes import TOPIC, Event, Peer, Store, counted, joined, running
+from tests.stream.nodes import TOPIC, Event, Peer, Store, Subscription, counted, joined, running
 from wire.errors import CommandError, TopicError
 from wire.ids import SEQUENCE_BITS, parse_id
 from wire.protocol import ERRORS, Format
@@ -186,6 +186,142 @@ async def test_history_of_any_time_is_answered(peer: Peer, store: Store, fields:
     assert len(reply["data"]) == (fields.get("to", 0) > 0)
 
 
+# Asking for something else
+
+
+PLACE = {"CurrentLocation.Latitude": 0, "CurrentLocation.Longitude": 0}
+BOX = [-1, -1, 1, 1]
+ANY_CHANGE = {"variant": "change", "parameter": {"logic-op": "ne", "diff": 0}}
+
+
+async def updated(peer: Peer, before: Subscription, **fields: Any) -> Subscription:
+    reply = await peer.ask("update", subscriptionId=before.id, **fields)
+    assert reply["action"] == "update", reply
+    return Subscription(peer, reply["subscriptionId"])
+
+
+async def test_all_that_asks_for_less_goes_together(peer: Peer, store: Store) -> None:
+    await store.readings((TOPIC, Reading(1, {"A.x": 1, "A.y": 1, "B": 1, **PLACE})))
+    fields: dict[str, Any] = {"signals": ["A.*", "B"], "interval": 0, "bbox": BOX, "delta": True}
+    found = await peer.subscribe("fleets/+/+/telemetry", filter={"A.*": ANY_CHANGE}, **fields)
+    await eventually(lambda: found.items())
+    await store.readings((TOPIC, Reading(2, {"A.x": 2, "A.y": 1, "B": 1})))
+    await eventually(lambda: len(found.items()) == 2)
+    await store.readings((TOPIC, Reading(3, {**PLACE, "CurrentLocation.Latitude": 9})))
+    await eventually(lambda: len(found.items()) == 3)
+    assert [(item["values"], item.get("event")) for item in found.items()] == [
+        ({"A.x": 1, "A.y": 1, "B": 1}, None),
+        ({"A.x": 2}, None),
+        ({"A.x": 2, "A.y": 1, "B": 1}, "leave"),
+    ]
+
+
+async def test_a_subscription_is_asked_for_something_else(node: Node, peer: Peer, store: Store) -> None:
+    await store.readings((TOPIC, Reading(1, {"a": 1, "b": 2})))
+    found = await peer.subscribe("fleets/#", interval=0, delta=True)
+    await eventually(lambda: found.frames)
+    less = await updated(peer, found, signals=["a"])
+    await eventually(lambda: less.frames)
+    assert less.id != found.id
+    assert less.frames[0]["snapshot"]
+    assert less.states[TOPIC]["values"] == {"a": 1}
+    all = await updated(peer, less, signals=None, delta=False)
+    await store.readings((TOPIC, Reading(2, {"a": 3})))
+    await eventually(lambda: all.items(snapshot=False))
+    assert [item["values"] for item in all.items()] == [{"a": 1, "b": 2}, {"a": 3, "b": 2}]
+    assert len(node.hub.groups) == 1
+    assert refused(await peer.ask("update", subscriptionId=less.id, interval=1), "unknown_subscription")
+
+
+async def test_an_update_of_the_interval_goes_on_and_of_nothing_does_nothing(peer: Peer, store: Store) -> None:
+    await store.readings((TOPIC, Reading(1, {"a": 1, "b": 1})))
+    found = await peer.subscribe("fleets/#", interval=60_000, delta=True)
+    assert (await updated(peer, found, interval=60_000)).id == found.id
+    await store.readings((TOPIC, Reading(2, {"a": 2, "b": 1})))
+    again = await updated(peer, found, interval=0)
+    await store.readings((TOPIC, Reading(3, {"a": 3, "b": 1})))
+    await eventually(lambda: again.items() and again.items()[-1]["values"] == {"a": 3})
+    values = [item["values"] for item in [*found.items(), *again.items()]]
+    assert values[0] == {"a": 1, "b": 1}
+    assert all(value in ({"a": 2}, {"a": 2, "b": 1}, {"a": 3}) for value in values[1:])
+    assert len(found.frames) <= 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"window": ["min"], "delta": True}, {"strategy": "batch"}, {"geofence": {"polygon": [[0, 0], [1, 0], [0, 1]]}}],
+)
+async def test_what_does_not_go_together_leaves_a_subscription_as_it_was(
+    node: Node, peer: Peer, store: Store, fields: dict[str, Any]
+) -> None:
+    found = await peer.subscribe("fleets/#", interval=0, delta=True, bbox=BOX)
+    assert refused(await peer.ask("update", subscriptionId=found.id, **fields), "bad_request")
+    assert [group.id for group in node.hub.groups] == [found.id]
+    await store.readings((TOPIC, Reading(1, {"a": 1, **PLACE})))
+    await eventually(lambda: found.items())
+
+
+@pytest.mark.parametrize("strategy", ["latest", "batch"])
+async def test_two_subscriptions_that_come_to_ask_for_the_same_are_one(
+    node: Node, peer: Peer, store: Store, strategy: str
+) -> None:
+    await store.numbers([0])
+    fields = {"strategy": strategy, "meta": True}
+    one = await peer.subscribe("fleets/#", interval=60_000, **fields)
+    other = await peer.subscribe("fleets/#", interval=0, **fields)
+    await store.numbers([1])
+    await eventually(lambda: other.items() and other.items()[-1]["seq"] == 1)
+    both = await updated(peer, one, interval=0)
+    assert both.id == other.id
+    await store.numbers([2])
+    await eventually(lambda: both.items()[-1]["seq"] == 2)
+    if strategy == "batch":
+        both.check_order()
+    (group,) = node.hub.groups
+    assert len(group.members) == 1
+    await peer.ask("unsubscribe", subscriptionId=both.id)
+    assert node.hub.groups == []
+    assert node._interest._needed() == set()
+
+
+async def test_a_message_that_waits_when_something_else_is_asked_for_comes_once(node: Node, peer: Peer) -> None:
+    found = await peer.subscribe("#", interval=60_000)
+    await peer.ask("publish", topic="rooms/ops", data=1)
+    await eventually(lambda: len(node.hub.groups[0]._pending))
+    other = await updated(peer, found, delta=True, interval=0)
+    await peer.ask("publish", topic="rooms/ops", data=2)
+    await eventually(lambda: other.items(snapshot=False))
+    assert [item["data"] for item in found.items() + other.items()] == [1, 2]
+    assert not other.gaps
+
+
+async def test_a_message_that_was_missed_when_something_else_is_asked_for_is_told_as_a_gap(
+    node: Node, peer: Peer
+) -> None:
+    found = await peer.subscribe("#", interval=0)
+    await eventually(lambda: found.frames)
+    (member,) = node.hub.groups[0].members
+    member.group.retard(member)  # as if its outbox were full
+    await peer.ask("publish", topic="rooms/ops", data=1)
+    await eventually(lambda: member.missed_message)
+    other = await updated(peer, found, delta=True)
+    await eventually(lambda: other.gaps)
+    assert not found.items()
+
+
+async def test_who_comes_back_to_a_place_is_shown_all_of_it(peer: Peer, store: Store) -> None:
+    gone = "fleets/berlin/v2/telemetry"
+    await store.readings((TOPIC, Reading(1, {"a": 1, **PLACE})), (gone, Reading(1, {"a": 1, **PLACE})))
+    found = await peer.subscribe("fleets/#", interval=0, signals=["a"], bbox=BOX)
+    await eventually(lambda: len(found.items()) == 2)
+    cursor = found.cursor
+    await peer.ask("unsubscribe", subscriptionId=found.id)
+    await store.readings((gone, Reading(2, {**PLACE, "CurrentLocation.Latitude": 9})))
+    again = await peer.subscribe("fleets/#", interval=0, signals=["a"], bbox=BOX, since=cursor)
+    await eventually(lambda: again.frames)
+    assert [(item["topic"], item["values"]) for item in again.items(snapshot=True)] == [(TOPIC, {"a": 1})]
+
+
 # What can be wrong
 
 
@@ -214,6 +350,14 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("invalid_cursor", {"action": "history", "topic": "#", "after": "1"}),
     ("invalid_cursor", {"action": "history", "topic": "#", "after": "1" * 16 + "-0"}),
     ("unknown_subscription", {"action": "unsubscribe", "subscriptionId": "nope"}),
+    ("unknown_subscription", {"action": "update", "subscriptionId": "nope", "interval": 5}),
+    ("bad_request", {"action": "update", "interval": 5}),
+    ("bad_request", {"action": "update", "subscriptionId": "nope", "topic": "#"}),
+    ("bad_request", {"action": "update", "subscriptionId": "nope", "interval": 60_001}),
+    ("bad_request", {"action": "update", "subscriptionId": "nope", "strategy": None}),
+    ("bad_request", {"action": "subscribe", "topic": "#", "delta": True, "strategy": "batch"}),
+    ("bad_request", {"action": "subscribe", "topic": "#", "bbox": [0, 1, 2]}),
+    ("bad_request", {"action": "subscribe", "topic": "#", "window": []}),
 ]
 
 

@@ -198,6 +198,18 @@ def test_keep_forgets_what_no_filter_matches(held: set[str], kept: list[str]) ->
     assert len(table) == len(expected)
 
 
+def test_a_table_of_its_own_goes_its_own_way_with_the_stamps_it_had() -> None:
+    table, other = Table(), "fleets/other/v1/telemetry"
+    for order, (ts, name) in enumerate([(1, "a"), (9, "b")], 1):
+        table.apply(Item(TOPIC, order, Reading(ts, {name: order})))
+    table.apply(Item(other, 3, Reading(1, {"a": 1})))
+    own = table.only(TOPIC)
+    assert own.get(other) is None
+    assert own.apply(Item(TOPIC, 4, Reading(5, {"a": 4, "b": 4}))) is not None  # newer than a, older than b
+    states = [found.get(TOPIC) for found in (own, table)]
+    assert [state and state.values for state in states] == [{"a": 4, "b": 2}, {"a": 1, "b": 2}]
+
+
 @pytest.mark.parametrize("first", [Reading(5, {}), Reading(5, {"a": 1})])
 def test_a_reading_without_values_harms_nothing(first: Reading) -> None:
     empty, late = Item(TOPIC, 2, Reading(6, {})), Item(TOPIC, 3, Reading(4, {"b": 2}))

@@ -39,11 +39,13 @@ from wire.protocol import (
     SubscribeReply,
     SubscriptionEvent,
     Unsubscribe,
+    Update,
     decode_command,
     encode,
     error_reply,
     request_of,
 )
+from wire.shaping import BoundingBox, Geofence, Period, Timebased
 
 FORMATS: tuple[Format, ...] = ("json", "msgpack")
 READ: dict[Format, Callable[[bytes], Any]] = {"json": json.loads, "msgpack": msgpack.unpackb}
@@ -72,10 +74,26 @@ readings = st.builds(
     historical=st.booleans(),
     received=st.none() | times,
     clock=st.sampled_from(["device", "arrival"]),
+    event=st.none() | st.sampled_from(["enter", "leave", "inside"]),
+    stored=st.none() | times,
+    read=st.none() | times,
 )
 messages = st.builds(MessageItem, topic=words, id=ids, ts=times, data=data, sender=st.none() | words)
 items = readings | messages
+shapes = st.sampled_from(
+    [
+        {},
+        {"filter": {"a.*": Timebased(Period(5))}, "bbox": BoundingBox(1, 2, 3, 4), "delta": True},
+        {"geofence": Geofence(((0, 0), (1, 0), (0, 1)), frozenset(["leave"]))},
+        {"window": frozenset(["min", "mean"]), "strategy": "latest"},
+    ]
+)
+changes = shapes | st.sampled_from(
+    [{"filter": None, "window": None}, {"signals": ("a",), "interval": 5, "meta": True}]
+)
 commands = st.one_of(
+    shapes.map(lambda shape: Subscribe(request_id="1", topic="#", **shape)),
+    changes.map(lambda change: Update(request_id="1", subscription_id="s", **change)),
     st.builds(
         Subscribe,
         request_id=words,
@@ -147,21 +165,29 @@ def test_what_clients_get_is_read_back_and_by_another_library(message: Any, form
     assert decoder.decode(written) == message
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_point_is_a_pair(format: Format) -> None:
+    item = ReadingItem("a", "1-0", 1, {}, {"x": [(1, 2.5), (2, None)]}, "enter")
+    expected = {"topic": "a", "id": "1-0", "ts": 1, "values": {}, "points": {"x": [[1, 2.5], [2, None]]}}
+    assert READ[format](encode(item, format)) == expected | {"event": "enter"}
+
+
 @given(items | replies)
 def test_both_formats_carry_the_same_map(message: Any) -> None:
     assert READ["json"](encode(message, "json")) == READ["msgpack"](encode(message, "msgpack"))
 
 
-@given(st.lists(items, max_size=3), ids, st.booleans(), st.integers(0, 5), formats)
+@given(st.lists(items, max_size=3), ids, st.booleans(), st.booleans(), st.integers(0, 5), formats)
 def test_an_event_carries_items_as_they_were_encoded(
-    found: list[Any], cursor: str, snapshot: bool, conflated: int, format: Format
+    found: list[Any], cursor: str, snapshot: bool, more: bool, conflated: int, format: Format
 ) -> None:
     raw = [Raw(encode(item, format)) for item in found]
     event = SubscriptionEvent(
-        subscription_id="s", ts=5, cursor=cursor, snapshot=snapshot, conflated=conflated, data=raw
+        subscription_id="s", ts=5, cursor=cursor, snapshot=snapshot, more=more, conflated=conflated, data=raw
     )
     expected: dict[str, Any] = {"action": "subscription", "subscriptionId": "s", "ts": 5, "cursor": cursor}
     expected |= {"snapshot": True} if snapshot else {}
+    expected |= {"more": True} if more else {}
     expected |= {"conflated": conflated} if conflated else {}
     expected |= {"data": [msgspec.to_builtins(item) for item in found]}  # an empty one is there too
     assert READ[format](encode(event, format)) == expected
@@ -173,6 +199,19 @@ def test_a_reply_carries_items_as_they_were_encoded(found: list[Any], cursor: st
     reply = READ[format](encode(ItemsReply(action="get", request_id="1", ts=5, cursor=cursor, data=raw), format))
     assert reply.get("cursor") == cursor
     assert reply["data"] == [msgspec.to_builtins(item) for item in found]
+
+
+def test_an_update_leaves_what_it_does_not_name_and_null_takes_away() -> None:
+    asked = Subscribe(
+        request_id="1", topic="a/#", signals=("a",), since="1-0", delta=True, bbox=BoundingBox(1, 2, 3, 4)
+    )
+    update = decode_command(
+        b'{"action":"update","requestId":"2","subscriptionId":"s","interval":7,"bbox":null,"meta":true}', "json"
+    )
+    assert isinstance(update, Update)
+    assert update.applied(asked) == msgspec.structs.replace(asked, request_id="2", interval=7, bbox=None, meta=True)
+    with pytest.raises(CommandError, match="delta is for the strategy latest"):
+        Update(request_id="2", subscription_id="s", strategy="batch").applied(asked)
 
 
 def test_the_words_are_those_of_the_contract() -> None:
