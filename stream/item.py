@@ -71,7 +71,7 @@ def _compile(signals: tuple[str, ...]) -> re.Pattern[str]:
 
 class Item:
     """A reading or message with its topic, id (as `wire.ids.parse_id` orders it, and as text, if that is at hand),
-    and when the node read it, epoch ms (0: it was stored before). Encoded at most once for each view that is there."""
+    and when the node read it, epoch ms (0: it was stored before). Encoded at most once for each view there is."""
 
     __slots__ = ("_encoded", "_id", "body", "order", "read", "topic")
 

@@ -316,7 +316,9 @@ async def test_who_comes_back_to_a_place_is_shown_all_of_it(peer: Peer, store: S
     await eventually(lambda: len(found.items()) == 2)
     cursor = found.cursor
     await peer.ask("unsubscribe", subscriptionId=found.id)
+    news = await peer.subscribe(gone, interval=0, snapshot=False)
     await store.readings((gone, Reading(2, {**PLACE, "CurrentLocation.Latitude": 9})))
+    await eventually(lambda: news.items())  # the node has it
     again = await peer.subscribe("fleets/#", interval=0, signals=["a"], bbox=BOX, since=cursor)
     await eventually(lambda: again.frames)
     assert [(item["topic"], item["values"]) for item in again.items(snapshot=True)] == [(TOPIC, {"a": 1})]
