@@ -18,6 +18,7 @@ from starlette.routing import Route
 from ingest.commands import Commands
 from ingest.decoder import Decoder
 from ingest.downlink import Downlink
+from ingest.link import Link
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import Settings
@@ -31,8 +32,9 @@ def create_app(settings: Settings) -> Starlette:
     metrics = Metrics()
     # The store bounds each call itself: with a socket timeout redis-py waits with `asyncio.wait_for`, which in Python
     # 3.11 may swallow a cancellation.
-    redis = Redis.from_url(settings.redis_url, socket_timeout=None, retry=Retry(NoBackoff(), 0))
-    store = Store(redis, metrics, settings)
+    redis = Redis.from_url(settings.redis_url, protocol=2, socket_timeout=None, retry=Retry(NoBackoff(), 0))
+    link = Link(redis)
+    store = Store(redis, link, metrics, settings)
     downlink = Downlink(settings, metrics)
     decoder = Decoder(settings, metrics, downlink.post)
     pipeline = Pipeline(settings, redis, store, decoder, metrics)
@@ -40,7 +42,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with redis, asyncio.TaskGroup() as group:
+        async with redis, link, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(part.run(), name=name)
                 for name, part in (("pipeline", pipeline), ("downlink", downlink), ("commands", commands))

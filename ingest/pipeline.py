@@ -99,10 +99,14 @@ class Pipeline:
             try:
                 async for arrivals in source.batches():
                     self._held.append(arrivals)
-                    batch = self._decode(arrivals)
+                    batch, receipts = self._decode(arrivals), pack(arrivals, random.getrandbits(48))
                     if storing is not None:
                         await storing
-                    storing = group.create_task(self._keep(source, arrivals, batch), name="store")
+                        storing = None
+                    if source.waiting:  # the next batch is decoded meanwhile
+                        storing = group.create_task(self._keep(source, arrivals, batch, receipts), name="store")
+                    else:
+                        await self._keep(source, arrivals, batch, receipts)
             except Unavailable as error:
                 lost = error  # what is being stored is stored to its end
         if lost is not None:
@@ -127,11 +131,11 @@ class Pipeline:
             Arrivals(received, [m for m in messages if not (m.retain or (m.duplicate and book.holds(m)))])
             for received, messages in arrivals
         ]
-        return self._decoder.decode(fresh)._replace(receipts=pack(arrivals, random.getrandbits(48)))
+        return self._decoder.decode(fresh)
 
-    async def _keep(self, source: Source, arrivals: Sequence[Arrivals], batch: Batch) -> None:
-        await self._store.write(batch)
-        self._book.add(batch.receipts)
+    async def _keep(self, source: Source, arrivals: Sequence[Arrivals], batch: Batch, receipts: bytes) -> None:
+        await self._store.write(batch, receipts)
+        self._book.add(receipts)
         source.ack(arrivals)
         self._held.popleft()
 

@@ -27,7 +27,9 @@ CONNECT_SECONDS = 10
 BUFFER_BYTES = 256 * 1024
 INBOX_BYTES = 32 * 1024 * 1024  # of payload and headers; beyond it the socket is not read
 STALLED_SECONDS = 5
-FEW_MESSAGES = 100  # in a read, or fewer: it may have been all that the broker may send before they are acknowledged
+REST_BYTES = 64 * 1024  # so much has to be read before the rest is over
+SMALL_WINDOW = range(30, 101)  # so many messages in a read may be all that a broker sends ahead: EMQX 32, rumqttd 100
+URGENT_RESTS = 10  # so long reads follow acknowledgements then
 
 
 @asynccontextmanager
@@ -81,8 +83,9 @@ class SourceV5(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None  # the transport's, once more
         self._encrypted = False
-        self._few = False
-        self._resume: asyncio.Handle | None = None
+        self._under_way = 0  # messages of QoS 1 that are not acknowledged
+        self._urgent_until = 0.0
+        self._resting: asyncio.Handle | None = None
         self._pings: asyncio.Handle | None = None
 
     @property
@@ -109,9 +112,9 @@ class SourceV5(asyncio.BufferedProtocol):
         if ids:
             self._session.acknowledge(ids)
             self._write()
-            if self._few and self._resume is not None and not self._waiting:
-                # A broker may send fewer ahead than we let it, rumqttd 100: then waiting for more is in vain.
-                self._resume.cancel()
+            self._under_way -= len(ids)
+            if self._resting is not None and not self._under_way and monotonic() < self._urgent_until:
+                self._resting.cancel()
                 self._read_on()
 
     def close(self) -> None:
@@ -154,19 +157,15 @@ class SourceV5(asyncio.BufferedProtocol):
         return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        assert self._transport is not None
         self._filled += nbytes
-        full = self._filled == len(self._buffer)
-        count = self._parse()
-        if self._session.subscribed and (not full or self._crowded()) and self._resume is None:
-            # What comes within the next milliseconds is read at once, not packet by packet.
-            self._transport.pause_reading()
-            self._resume = asyncio.get_running_loop().call_later(self._linger, self._read_on)
-            self._few = count <= FEW_MESSAGES
+        self._parse()
+        if self._session.subscribed and self._lost is None:
+            self._rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._resume is not None:
-            self._resume.cancel()
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         if self._socket is not None:
             # A write that fails closes the transport, with what the broker had sent before it went away unread.
             with suppress(OSError), self._socket as rest:
@@ -175,14 +174,28 @@ class SourceV5(asyncio.BufferedProtocol):
                     self._parse()
         self._lose(Unavailable(f"the connection was lost{f': {exc}' if exc else ''}"))
 
-    def _read_on(self) -> None:
+    def _rest(self) -> None:
+        """What comes within the next milliseconds is read at once, not packet by packet."""
         assert self._transport is not None
         if self._crowded():
-            self._resume = asyncio.get_running_loop().call_later(self._linger, self._read_on)
-            return
-        self._resume = None
-        if not self._transport.is_closing():
+            self._transport.pause_reading()
+        if self._resting is None:
+            # Not by `pause_reading` in general: the loop would notice only when the next packet wakes it.
+            self._wake_at(REST_BYTES)
+            self._resting = asyncio.get_running_loop().call_later(self._linger, self._read_on)
+
+    def _read_on(self) -> None:
+        assert self._transport is not None
+        self._resting = None
+        if self._crowded():
+            self._rest()
+        elif not self._transport.is_closing():
+            self._wake_at(1)
             self._transport.resume_reading()
+
+    def _wake_at(self, nbytes: int) -> None:
+        assert self._socket is not None
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, nbytes)
 
     def _crowded(self) -> bool:
         """Whether the broker should keep what it has. Not for ever: QoS 0 would fill its memory, while the store is
@@ -191,8 +204,7 @@ class SourceV5(asyncio.BufferedProtocol):
             return True
         return self._waiting >= self._room // 2 and monotonic() - self._taken_at < STALLED_SECONDS
 
-    def _parse(self) -> int:
-        """How many messages there were in what was read."""
+    def _parse(self) -> None:
         try:
             done = self._session.feed(self._view[: self._filled])
         except Unavailable as error:
@@ -200,31 +212,33 @@ class SourceV5(asyncio.BufferedProtocol):
             self._lose(error)
             assert self._transport is not None
             self._transport.close()
-            return 0
-        count = self._take(done)
+            return
+        self._take(done)
         left = self._filled - done
-        if done:
-            self._view[:left] = self._view[done : self._filled]
-        elif left == len(self._buffer):
+        if left == len(self._buffer):
             self._grow()
+        elif left:
+            self._view[:left] = self._view[done : self._filled]
         self._filled = left
         self._write()
         self._changed.set()
-        return count
 
-    def _take(self, nbytes: int) -> int:
+    def _take(self, nbytes: int) -> None:
         messages = self._session.take()
-        count = len(messages)
-        acknowledged = sum([message.packet_id is not None for message in messages])
-        self._received[1].inc(acknowledged)
-        self._received[0].inc(count - acknowledged)
+        promised = sum([message.packet_id is not None for message in messages])
+        if promised:
+            self._received[1].inc(promised)
+            self._under_way += promised
+            if promised in SMALL_WINDOW:
+                self._urgent_until = monotonic() + URGENT_RESTS * self._linger
+        if promised < len(messages):
+            self._received[0].inc(len(messages) - promised)
         if self._waiting + len(messages) > self._room:
             messages = self._fitting(messages)
         if messages:
             self._inbox.append(Arrivals(now_ms(), messages))
             self._waiting += len(messages)
             self._inbox_bytes += nbytes
-        return count
 
     def _fitting(self, messages: list[PublishPacket]) -> list[PublishPacket]:
         """All of QoS 1, which the receive maximum bounds, and of QoS 0 what there is room for."""
@@ -242,7 +256,8 @@ class SourceV5(asyncio.BufferedProtocol):
         self._view = memoryview(self._buffer)
 
     def _write(self) -> None:
-        if self._transport is not None and not self._transport.is_closing() and (data := self._session.outgoing()):
+        data = self._session.outgoing()
+        if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def _ping_later(self) -> None:

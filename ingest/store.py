@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.typing import EncodableT, FieldT
 
 from ingest.backoff import Backoff
+from ingest.link import Link
 from ingest.metrics import Metrics
 from ingest.receipts import KEPT_BYTES
 from ingest.settings import Settings
@@ -26,6 +29,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("fleetwire.ingest.store")
 
+SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 DEAD_LETTERS = 10_000
 DEAD_LETTER_BYTES = 4_096
 REGISTER_AGAIN_SECONDS = 60
@@ -46,18 +50,17 @@ class Batch(NamedTuple):
 
     entries: list[Entry]
     dead: list[DeadLetter]
-    receipts: bytes = b""
 
 
 class Store:
     """Writes batches, in order. A batch is tried until Redis has it; nothing is given up."""
 
-    def __init__(self, redis: Redis, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, redis: Redis, link: Link, metrics: Metrics, settings: Settings) -> None:
         self._redis = redis
+        self._link = link
         self._metrics = metrics
         self._retention = settings.retention
         self._client_id = settings.client_id
-        self._script = redis.register_script(SCRIPT)
         self._registered: set[str] = set()  # topics whose vehicles need not be registered for a while
         self._register_again = 0.0
         self._connected = metrics.connected.labels("redis")
@@ -73,9 +76,9 @@ class Store:
         self._connected.set(1)
         return True
 
-    async def write(self, batch: Batch) -> None:
-        """Store the batch: returns when Redis has confirmed it."""
-        await self.patiently(lambda: self._write(batch))
+    async def write(self, batch: Batch, receipts: bytes = b"") -> None:
+        """Store the batch, with receipts of where it came from: returns when Redis has confirmed it."""
+        await self._until_done(lambda: self._write(batch, receipts))
 
     async def receipts(self) -> bytes:
         """The receipts of this bridge's session, oldest first."""
@@ -92,11 +95,18 @@ class Store:
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """What the call gives. Tried for ever, with backoff, while it raises RedisError or takes too long."""
+
+        async def in_time() -> T:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await call()
+
+        return await self._until_done(in_time)
+
+    async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
         backoff = Backoff()
         while True:
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    found = await call()
+                found = await call()
             except (RedisError, TimeoutError) as error:
                 delay = backoff.next()
                 self._connected.set(0)
@@ -108,31 +118,40 @@ class Store:
                 self._connected.set(1)
                 return found
 
-    async def _write(self, batch: Batch) -> None:
+    async def _write(self, batch: Batch, packed: bytes) -> None:
         started = time.perf_counter()
         # Registered before the first reading is stored: a crash in between leaves an empty name, never a
         # vehicle that no one can find.
         new = self._unregistered(batch.entries)
         if new or batch.dead:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for topic in new:
-                    _, fleet, vehicle, _ = topic.split("/")
-                    pipe.sadd(keys.FLEETS, fleet)
-                    pipe.sadd(keys.fleet(fleet), vehicle)
-                _bury(pipe, batch.dead)
-                await pipe.execute()
+            await self._note(new, batch.dead)
             self._registered |= new
-        if batch.entries or batch.receipts:
-            receipts = Receipts(self._client_id, batch.receipts, KEPT_BYTES) if batch.receipts else None
+        if batch.entries or packed:
+            receipts = Receipts(self._client_id, packed, KEPT_BYTES) if packed else None
             names, args = arguments(batch.entries, self._retention, receipts)
-            first, duplicates, *refused = await self._script(keys=names, args=args)
+            first, duplicates, *refused = await self._script(names, args)
             if not first:  # all of it was stored by a call whose answer was lost
                 duplicates = 0
             if refused:
                 await self._bury_refused(batch.entries, refused)
-            self._metrics.redelivered.inc(duplicates)
+            if duplicates:
+                self._metrics.redelivered.inc(duplicates)
             self._metrics.stored.inc(len(batch.entries) - duplicates - len(refused) // 2)
         self._metrics.store_seconds.observe(time.perf_counter() - started)
+
+    async def _note(self, topics: set[str], dead: list[DeadLetter]) -> None:
+        async with asyncio.timeout(ANSWER_SECONDS), self._redis.pipeline(transaction=False) as pipe:
+            _register(pipe, topics)
+            _bury(pipe, dead)
+            await pipe.execute()
+
+    async def _script(self, names: list[str], args: list[bytes | int]) -> Any:
+        try:
+            return await self._link.call("EVALSHA", SHA, len(names), *names, *args)
+        except ResponseError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        return await self._link.call("EVAL", SCRIPT, len(names), *names, *args)
 
     def _unregistered(self, entries: list[Entry]) -> set[str]:
         if (now := time.monotonic()) >= self._register_again:
@@ -149,9 +168,18 @@ class Store:
             dead.append(DeadLetter(entry.topic, "refused", detail, entry.body))
             self._metrics.dead.labels("refused").inc()
         log.error("Redis refused %d of %d readings, the first: %s", len(dead), len(entries), dead[0].detail)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            _bury(pipe, dead)
-            await pipe.execute()
+        await self._note(set(), dead)
+
+
+def _register(pipe: Pipeline, topics: set[str]) -> None:
+    vehicles: defaultdict[str, set[str]] = defaultdict(set)
+    for topic in topics:
+        _, fleet, vehicle, _ = topic.split("/")
+        vehicles[fleet].add(vehicle)
+    if vehicles:
+        pipe.sadd(keys.FLEETS, *vehicles)
+    for fleet, members in vehicles.items():
+        pipe.sadd(keys.fleet(fleet), *members)
 
 
 def _bury(pipe: Pipeline, dead: list[DeadLetter]) -> None:

@@ -101,6 +101,18 @@ async def test_everything_that_had_come_is_given_when_the_broker_is_killed(broke
             await anext(batches)
 
 
+async def test_what_comes_during_a_rest_is_one_batch(broker: Served) -> None:
+    async with connect(broker, "5", linger_ms=1_000) as source, device(broker.url) as client:
+        batches = source.batches()
+        await publish(client, [0])
+        first = await anext(batches)  # nobody rested, so it is not kept waiting
+        await publish(client, range(1, 6))
+        source.ack(first)  # nor does this end the rest
+        await publish(client, range(6, 11))
+        [(_, messages)] = await anext(batches)
+        assert [message.payload for message in messages] == [payload(n) for n in range(1, 11)]
+
+
 def close_by_writing(source: Source, batch: Sequence[Arrivals]) -> None:
     """The answer to the first acknowledgement is that nobody is there; then one fails, before anything is read."""
     assert isinstance(source, source_v5.SourceV5)
