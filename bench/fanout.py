@@ -28,7 +28,7 @@ FLEET = "bench"
 VEHICLES = 1_000
 SAMPLES = 20_000  # latencies that are taken in a run, about
 READING_BYTES = 250
-WARM_SECONDS = 1.0
+WARM_SECONDS, WARM_RATE = 1.0, 1_000
 QUIET_SECONDS = 0.5
 PATIENCE_SECONDS = 1.0  # after the load
 POLL_SECONDS = 0.05
@@ -80,8 +80,8 @@ async def _ask(dashboards: Child, command: str, kind: type[T]) -> T:
 
 
 async def _warm(subject: Subject, row: Row, up: Running, dashboards: Child) -> None:
-    """A reading of each vehicle; then wait until nothing more comes."""
-    async with _load(row._replace(per_second=VEHICLES / WARM_SECONDS), up.mqtt, WARM_SECONDS) as load:
+    """Some readings, no more than a rival takes; then wait until nothing more comes."""
+    async with _load(row._replace(per_second=min(row.per_second, WARM_RATE)), up.mqtt, WARM_SECONDS) as load:
         await load.answer()
     rest = quiet = QUIET_SECONDS + subject.interval / 1000
     while rest > 0:
