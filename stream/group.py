@@ -18,6 +18,7 @@ from stream.outbox import Frame, Outbox
 from stream.pending import pending
 from stream.picture import picture
 from stream.query import Query
+from stream.recent import Flush, Recent
 from stream.table import Table
 from wire.clock import now_ms
 from wire.ids import format_id
@@ -65,6 +66,7 @@ class Group:
         self._fresh: dict[Member, None] = {}
         self._behind: dict[Member, None] = {}
         self._pending = pending(query)
+        self._recent = Recent()
         self._partial = query.view.partial and not query.placed  # a vehicle also moves by what is not shown
         self._timer: asyncio.Handle | None = None
 
@@ -154,6 +156,10 @@ class Group:
             if member in self._fresh and self.cursor >= member.cursor:
                 del self._fresh[member]
                 self._live[member] = None
+        if self._behind and self.query.strategy == "batch":
+            self._recent.add(Flush(before, self.cursor, frames, len(items)))
+        else:
+            self._recent.clear()
         metrics = self._metrics
         if items and (read := items[0].read) and metrics.samples("flush", now := now_ms()):
             metrics.observe_node(read, now)
@@ -161,15 +167,12 @@ class Group:
         metrics.conflated.inc(conflated * len(self._live))
 
     def _offer(self, member: Member, frames: list[Frame], items: list[Item], count: int) -> None:
-        """All of the frames, or none: how many a flush takes is not the client's fault."""
-        if frames and not member.outbox.offer(frames[0]):
+        if not _taken(member, frames):
             member.skipped, member.missed_message = count, any(map(_in_room, items))
             self._metrics.lagging.inc()
             self.retard(member)
-            return
-        for frame in frames[1:]:
-            member.outbox.put(frame)
-        member.cursor = max(member.cursor, self.cursor)
+        else:
+            member.cursor = max(member.cursor, self.cursor)
 
     def snapshot(self, member: Member, after: int = 0) -> None:
         """Offer a member the state of everything that matches and changed after an id, and admit it. Where that does
@@ -200,6 +203,20 @@ class Group:
         self._metrics.conflated.inc(max(0, skipped))
         member.cursor, member.skipped, member.missed_message = self.horizon, 0, False
         self.admit(member)
+
+    def repeat(self, member: Member) -> bool:
+        """Offer a member of `batch` that was behind the frames that it was not given, and admit it when it has them
+        all. False when they are not there any more."""
+        flushes = self._recent.since(member.cursor)
+        for flush in flushes:
+            if not _taken(member, flush.frames):
+                return True  # it will be called for again
+            member.cursor = flush.until
+            self._metrics.delivered.inc(flush.items)
+        if flushes:
+            member.cursor = self.cursor
+            self.admit(member)
+        return bool(flushes)
 
     def rejoin(self, member: Member) -> None:
         """Admit a member that was given the log up to where the group is; where the others know more than the log
@@ -241,6 +258,7 @@ class Group:
     def rewind(self, order: int) -> None:
         """Go back to an id that may lie before where the group was."""
         self.cursor = min(self.cursor, order)
+        self._recent.clear()
         for member in self.members:
             member.cursor = min(member.cursor, order)
 
@@ -249,6 +267,15 @@ class Group:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _taken(member: Member, frames: list[Frame]) -> bool:
+    """Offer all frames of a flush: all are taken, or none, since how many there are is not the client's fault."""
+    if frames and not member.outbox.offer(frames[0]):
+        return False
+    for frame in frames[1:]:
+        member.outbox.put(frame)
+    return True
 
 
 def _in_room(item: Item) -> bool:

@@ -132,7 +132,8 @@ class Node:
             member.group.catch_up(member)
         else:
             member.group.retard(member)
-            if member not in self._replayed:  # the outbox may drain for another subscription's sake
+            # The outbox may drain for another subscription's sake, in the middle of a replay.
+            if member not in self._replayed and not member.group.repeat(member):
                 self._replayed.add(member)
                 assert self._replays is not None
                 self._replays.create_task(self._replay(member), name="replay")

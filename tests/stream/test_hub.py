@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from stream import group as module
+from stream import recent
 from stream.group import Group, Member
 from stream.hub import Hub
 from stream.item import Item, View
@@ -110,7 +111,11 @@ class HubMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.patches = [patch.object(module, "FRAME_ITEMS", 2), patch.object(module, "PENDING_ITEMS", 6)]
+        self.patches = [
+            patch.object(module, "FRAME_ITEMS", 2),
+            patch.object(module, "PENDING_ITEMS", 6),
+            patch.object(recent, "RECENT_BYTES", 800),
+        ]
         for one in self.patches:
             one.start()
         self.metrics = Metrics()
@@ -250,6 +255,8 @@ class HubMachine(RuleBasedStateMachine):
             group.catch_up(member)
             return
         group.retard(member)
+        if group.repeat(member):
+            return
         items = [
             item
             for item in self.log

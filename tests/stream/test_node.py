@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from stream import feed, history, interest
+from stream import feed, history, interest, recent
 from stream import group as groups
 from stream.node import Node
 from stream.outbox import Frame
@@ -473,6 +473,31 @@ async def test_two_subscriptions_that_are_behind_are_each_replayed_once(
         replayed.check_order()
 
 
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that keep no frames for those who are behind: they are served from the log."""
+    monkeypatch.setattr(recent, "RECENT_BYTES", 0)
+
+
+async def test_a_batch_client_that_was_behind_is_given_the_frames_of_the_others(redis_url: str, store: Store) -> None:
+    small = Store(store.redis, Retention(10, 3_600_000))  # the log can't help
+    async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as slow, joined(node) as quick:
+        batches = [await peer.subscribe("fleets/#", **BATCH) for peer in (slow, quick)]
+        slow.reading.clear()
+        for n in range(600):
+            await small.numbers([n])
+        await eventually(lambda: counted(node, "received_total") == 600)
+        slow.reading.set()
+        await small.numbers([600])
+        for batch in batches:
+            await has(batch, range(601))
+            assert not batch.gaps
+        assert batches[0].frames == batches[1].frames
+        assert counted(node, "lagging_total") >= 1
+        assert not node.hub.groups[0]._recent._flushes  # nobody is behind
+
+
+@pytest.mark.usefixtures("forgetful")
 async def test_a_client_that_is_behind_hears_of_what_the_log_no_longer_has(redis_url: str, store: Store) -> None:
     small = Store(store.redis, Retention(10, 3_600_000))
     async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as peer:
@@ -652,6 +677,7 @@ async def test_nothing_is_told_twice_to_who_comes_with_a_cursor_beyond_the_last_
         await has(again, [2])
 
 
+@pytest.mark.usefixtures("forgetful")
 async def test_a_batch_client_of_a_place_that_was_behind_knows_in_the_end_who_is_there(
     redis_url: str, store: Store
 ) -> None:
