@@ -118,7 +118,7 @@ def ingest(
     batch: Annotated[int, typer.Option(envvar="FLEETWIRE_BATCH", help="Most messages in one batch.")] = 1_000,
     linger_ms: Annotated[
         int, typer.Option(envvar="FLEETWIRE_LINGER_MS", help="How long messages may gather between two reads, in ms.")
-    ] = 7,
+    ] = 10,
     inbox: Annotated[
         int, typer.Option(envvar="FLEETWIRE_INBOX", help="Most messages that wait, unacknowledged ones included.")
     ] = 10_000,

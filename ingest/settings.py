@@ -36,7 +36,7 @@ class Settings:
     client_id: str = "fleetwire-ingest"
     layout: str | None = None
     batch: int = 1_000
-    linger_ms: int = 7
+    linger_ms: int = 10
     inbox: int = 10_000
     max_ahead_ms: int = 300_000
     command_properties: bool = True
