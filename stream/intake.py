@@ -27,9 +27,9 @@ class Intake:
 
     def items(self, messages: list[Published]) -> list[Item]:
         """Items, in the order in which they were published."""
-        # The way of every reading through this node: 1.6 µs each with 7 signals, half of it msgspec's decoding.
+        # The way of every reading through this node: 1.9 µs each with 7 signals.
         items, now, known = [], now_ms(), self._topics
-        last, base = b"", 0  # the ms of an id, which many share, and the order of the first of them
+        last, base = None, 0  # the ms of an id, which many share, and the order of the first of them
         for _, _, channel, payload in messages:
             id, _, body = payload.partition(b" ")
             ms, _, n = id.partition(b"-")

@@ -117,7 +117,11 @@ class Node:
             member.cursor = since
             if since > group.horizon:
                 group.flush()
-            self.catch_up(member)
+            if query.resumable:
+                self.catch_up(member)
+            else:  # the frames of the others build on what they know
+                group.retard(member)
+                self._replay_later(member)
         elif snapshot or since is not None:
             if since is not None and since < self.hub.last and "rooms/*" in keys.patterns(query.filter):
                 group.announce_gap(member, since, self.hub.last)  # the table has no messages of rooms
@@ -134,9 +138,12 @@ class Node:
             member.group.retard(member)
             # The outbox may drain for another subscription's sake, in the middle of a replay.
             if member not in self._replayed and not member.group.repeat(member):
-                self._replayed.add(member)
-                assert self._replays is not None
-                self._replays.create_task(self._replay(member), name="replay")
+                self._replay_later(member)
+
+    def _replay_later(self, member: Member) -> None:
+        self._replayed.add(member)
+        assert self._replays is not None
+        self._replays.create_task(self._replay(member), name="replay")
 
     async def _replay(self, member: Member) -> None:
         group, picture = member.group, member.group.picture.blank()

@@ -28,6 +28,10 @@ NOTSENT_BYTES = 131_072
 CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
 
 
+def _nothing() -> None:
+    pass
+
+
 class PreparedProtocol(WebSocketsSansIOProtocol):
     """One connection. After the handshake whoever has it from the scope's extensions may write whole frames, beside
     what goes by `send`."""
@@ -36,13 +40,21 @@ class PreparedProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.queue = _Inbox()  # type: ignore[assignment]
         self.writable = _Gate()  # type: ignore[assignment]
-        self.on_pause: Callable[[], None] = lambda: None
-        self.on_resume: Callable[[], None] = lambda: None
+        self.on_pause: Callable[[], None] = _nothing
+        self.on_resume: Callable[[], None] = _nothing
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope["extensions"][EXTENSION] = {"protocol": self}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport."""
+        super().connection_lost(exc)
+        # What leads back to us goes, or 20 KB a client would wait for the garbage collector, which rests here.
+        self.on_pause = self.on_resume = _nothing
+        if hasattr(self, "scope"):
+            self.scope["extensions"].pop(EXTENSION, None)
 
     async def send(self, message: Any) -> None:
         """As the server has it; what the handshake said is kept no longer than it takes (4 KB)."""

@@ -150,6 +150,15 @@ async def test_a_silent_feed_is_a_broken_one_and_comes_back(heard: Heard, redis_
     await heard.feed.sync()
 
 
+async def test_a_feed_to_which_nothing_comes_is_broken_though_its_socket_lives(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heard.feed, "_channel", "nobody follows this")  # as when Redis has lost the subscriptions
+    await eventually(lambda: not heard.feed.live)
+    await eventually(lambda: heard.feed.live)
+    assert heard.breaks == 1
+
+
 async def test_a_quiet_feed_is_asked_and_stays_live(heard: Heard) -> None:
     await asyncio.sleep(2 * module.PATIENCE * module.PROBE_SECONDS)
     assert heard.feed.live

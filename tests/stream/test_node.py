@@ -385,6 +385,7 @@ async def test_garbage_on_a_channel_is_counted_and_harms_nothing(node: Node, sto
         b"99999999999999999999-1 " + encode(Reading(1, {})),
         b"\xff\xfe " + encode(Reading(1, {})),
         b"1-1 \xc1",
+        b"-5 " + encode(Reading(1, {"n": 5})),
         b"1-1 " + encode(Reading(1, {}))[:-1],
         b"1-1 " + encode({"ts": "x", "values": {}}),
         b"1-1 " + encode({"ts": 1, "values": {"a": [1]}}),
@@ -495,6 +496,26 @@ async def test_a_batch_client_that_was_behind_is_given_the_frames_of_the_others(
         assert batches[0].frames == batches[1].frames
         assert counted(node, "lagging_total") >= 1
         assert not node.hub.groups[0]._recent._flushes  # nobody is behind
+
+
+async def test_one_who_comes_back_with_a_filter_while_another_is_behind_is_shown_the_whole(
+    redis_url: str, store: Store
+) -> None:
+    """The frames that are kept for the other one say nothing to who does not know what they build on."""
+    fields = BATCH | {"filter": {"n": {"variant": "change", "parameter": {"logic-op": "gt", "diff": 50}}}}
+    async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as slow, joined(node) as quick:
+        await slow.subscribe("fleets/#", **fields)
+        first = await quick.subscribe("fleets/#", **fields)
+        slow.reading.clear()
+        for n in range(0, 6_000, 60):
+            await store.numbers([n])
+        await eventually(lambda: len(first.seqs) == 100)
+        assert node.hub.groups[0]._recent._flushes
+        await quick.ask("unsubscribe", subscriptionId=first.id)
+        cursor = first.frames[-3]["cursor"]
+        again = len(first.frames)
+        await quick.subscribe("fleets/#", **fields | {"since": cursor})
+        await eventually(lambda: any(frame.get("snapshot") for frame in first.frames[again:]))
 
 
 @pytest.mark.usefixtures("forgetful")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -201,3 +203,17 @@ async def test_frames_for_one_who_is_gone_go_nowhere(app: App) -> None:
         await eventually(lambda: app.ended)
         client.outbox.put(Frame(b"x"))
         client.outbox.close(1000)
+
+
+async def test_nothing_of_one_who_is_gone_waits_for_the_garbage_collector(app: App) -> None:
+    async with serving(app) as port:
+        async with connected(app, port) as client:
+            protocol = weakref.ref(client.outbox._protocol)
+            client.writer.transport.abort()
+            await eventually(lambda: app.ended)
+            del client
+        gc.disable()
+        try:
+            await eventually(lambda: protocol() is None, 2)
+        finally:
+            gc.enable()
