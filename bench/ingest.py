@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
-from bench.programs import Server, find, mosquitto, node_bridge, program, redis_server, tree_seconds
+from bench.programs import Server, find, mosquitto, node_bridge, program, redis_server, says_ready, tree_seconds
 from bench.report import Run, medians, ratios, table
 from fleetwire.embedded import free_port
 from fleetwire.parts import Part, cpu_seconds, ready
@@ -40,7 +40,6 @@ SIGNALS = 3
 CONNECTIONS = 10
 WARM = 1_000  # readings that are not counted
 POLL_SECONDS = 0.02
-READY_SECONDS = 30
 LOG_LINES = 20  # of a bridge that ended, to be shown
 QUIET_SECONDS = 5  # without a reading, after the load: no more will come
 
@@ -79,16 +78,8 @@ async def _bridge(task: Task, broker: Server, redis: Server, logs: Path, stack: 
     if task.subject == "ours":
         await ready(part, f"http://127.0.0.1:{metrics}/readyz")
     else:
-        await _says_ready(part)
+        await says_ready(part)
     return part
-
-
-async def _says_ready(part: Part) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while "ready" not in part.log.read_text().splitlines():
-        if part.process.returncode is not None or time.monotonic() > deadline:
-            raise Unavailable(f"{part.name} did not start: {part.last_words()}")
-        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _published(client: Redis) -> int:

@@ -18,10 +18,21 @@ from fleetwire.embedded import free_port
 from fleetwire.parts import Part, cpu_seconds
 from wire.errors import Unavailable
 
-__all__ = ["Server", "find", "listens", "mosquitto", "node_bridge", "program", "redis_server", "tree_seconds"]
+__all__ = [
+    "Server",
+    "find",
+    "listens",
+    "mosquitto",
+    "node_bridge",
+    "program",
+    "redis_server",
+    "says_ready",
+    "tree_seconds",
+]
 
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
 START_SECONDS = 10
+READY_SECONDS = 30
 NODE_MAJOR = 20
 
 # Nothing may be dropped, and no delay of the kernel's may be measured.
@@ -93,6 +104,17 @@ async def listens(part: Part, port: int) -> None:
                     return
                 await asyncio.sleep(0.01)
     raise Unavailable(f"{part.name} did not start on port {port}: {part.last_words()}")
+
+
+async def says_ready(part: Part) -> None:
+    """Wait until a part says `ready`, on a line of its own. Raises Unavailable as `listens` does."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_SECONDS):
+            while part.process.returncode is None:
+                if "ready" in part.log.read_text().splitlines():
+                    return
+                await asyncio.sleep(0.02)
+    raise Unavailable(f"{part.name} did not start: {part.last_words()}")
 
 
 async def node_bridge(folder: Path) -> tuple[str, str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bench.programs import Server, listens, mosquitto, program, redis_server
+from bench.programs import Server, listens, mosquitto, program, redis_server, says_ready
 from fleetwire.embedded import free_port
 from fleetwire.parts import Part, ready
 from wire.errors import Unavailable
@@ -19,7 +17,6 @@ from wire.errors import Unavailable
 __all__ = ["SUBJECTS", "Running", "Subject", "running"]
 
 BENCH = Path(__file__).parent
-READY_SECONDS = 30
 
 # Nobody is cut off as slow, and nothing is thrown away.
 NATS = """
@@ -120,21 +117,13 @@ async def _plain(stack: AsyncExitStack, logs: Path) -> Running:
     node = await stack.enter_async_context(
         program("node", sys.executable, BENCH / "rivals" / "plain.py", redis_url, str(port), logs=logs)
     )
-    await _says_ready(bridge)
+    await says_ready(bridge)
     await listens(node, port)
     return Running(broker.port, port, {"broker": broker.part, "bridge": bridge, "redis": redis.part, "node": node})
 
 
 async def _servers(stack: AsyncExitStack, logs: Path) -> tuple[Server, Server]:
     return await stack.enter_async_context(mosquitto(logs)), await stack.enter_async_context(redis_server(logs))
-
-
-async def _says_ready(part: Part) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while "ready" not in part.log.read_text().splitlines():
-        if part.process.returncode is not None or time.monotonic() > deadline:
-            raise Unavailable(f"{part.name} did not start: {part.last_words()}")
-        await asyncio.sleep(0.02)
 
 
 def nats_server() -> str:

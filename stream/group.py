@@ -141,9 +141,11 @@ class Group:
             return
         items = self.picture.news(gathered)
         count, conflated = len(items) + len(overtaken), len(overtaken)
-        for member in self._behind:
-            member.skipped += count
-            member.missed_message |= any(map(_in_room, items))
+        if self._behind:
+            in_room = any(map(_in_room, items))
+            for member in self._behind:
+                member.skipped += count
+                member.missed_message |= in_room
         frames = list(self.frames(items, self.cursor, conflated=conflated))
         for member in list(self._live):
             member.cursor = before

@@ -1,7 +1,7 @@
 """uvicorn's WebSocket protocol, with a way in for frames that are made once and sent to many.
 
-`websocket.send` costs 4.9 µs a client and frame (it frames, copies and checks each time); a prepared frame written
-to the transport 2.6 µs, of which most is the kernel's.
+`websocket.send` frames, copies and checks for each client anew: 4.9 µs, where a prepared frame takes 2.6
+(docs/decisions/007).
 """
 
 from __future__ import annotations

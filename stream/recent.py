@@ -1,7 +1,6 @@
 """The frames that a group has sent while somebody was behind: whoever is slow is given the very bytes of the others.
 
-Without them each slow client of `batch` would be served from the log: 20 µs a reading for one client, where a frame
-that is there already costs nothing.
+Without them each slow client of `batch` would be served from the log: read, decoded and encoded for that one alone.
 """
 
 from __future__ import annotations

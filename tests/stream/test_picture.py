@@ -104,6 +104,7 @@ class MemoryNode(Node):
         self.authority = Authority(None)
         self.hub = Hub(Table(), self.metrics)
         self._outboxes: set[Outbox] = set()
+        self._replayed: set[Member] = set()
         self.draining = False
         self.log: list[Item] = []
 
@@ -113,12 +114,8 @@ class MemoryNode(Node):
     def unfollow(self, filter: str) -> None:
         pass
 
-    def catch_up(self, member: Member) -> None:
+    def _replay_later(self, member: Member) -> None:
         group = member.group
-        if group.query.strategy == "latest":
-            group.catch_up(member)
-            return
-        group.retard(member)
         until = max(member.cursor, group.horizon)
         items = [
             item
