@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import Servers
-from tests.ingest.bridge import dead_letters, device, logged, publish, running, starting
+from tests.ingest.bridge import Bridge, dead_letters, device, logged, publish, running, starting
 from tests.programs import eventually, free_port, redis_server
 from wire import keys
 from wire.reading import decode_reading
@@ -23,10 +23,16 @@ async def say(client: aiomqtt.Client, payload: bytes) -> None:
         await client.publish(topic, payload, qos=1, retain=True)
 
 
-async def flowing(redis: Redis, client: aiomqtt.Client, mark: int) -> None:
-    """Until a reading that was published now is stored, which comes after the presence."""
+async def flowing(bridge: Bridge, redis: Redis, client: aiomqtt.Client, mark: int) -> None:
+    """Until a reading that was published now is stored, which comes after the presence, and acknowledged: rumqttd
+    panics when a bridge leaves it with unacknowledged messages."""
     await publish(client, [mark], "fleets/berlin/mark/telemetry")
     await eventually(lambda: stored(redis, "fleets/berlin/mark/telemetry", mark))
+    await eventually(lambda: idle(bridge))
+
+
+async def idle(bridge: Bridge) -> bool:
+    return await bridge.gauge("waiting_messages") == 0
 
 
 async def stored(redis: Redis, topic: str, mark: int) -> bool:
@@ -45,8 +51,8 @@ async def test_presence_from_before_is_stored_once(servers: Servers, version: st
         await say(client, ONLINE)
         await client.publish("fleets/berlin/bad/status", b"nonsense", qos=1, retain=True)
         for mark in range(2):  # the second start finds it known
-            async with running(mqtt, servers.redis, mqtt_version=version):
-                await flowing(redis, client, mark)
+            async with running(mqtt, servers.redis, mqtt_version=version) as bridge:
+                await flowing(bridge, redis, client, mark)
         for topic in STATUSES:
             assert [reading.ts for reading in await logged(redis, topic)] == [1]
             assert await presence(redis, topic) is True
@@ -56,11 +62,11 @@ async def test_presence_from_before_is_stored_once(servers: Servers, version: st
 async def test_presence_that_changed_meanwhile_is_seen_at_the_next_start(servers: Servers) -> None:
     async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
         await say(client, ONLINE)
-        async with running(servers.mqtt, servers.redis, client_id="first", group="first"):
-            await flowing(redis, client, 1)
+        async with running(servers.mqtt, servers.redis, client_id="first", group="first") as bridge:
+            await flowing(bridge, redis, client, 1)
         await say(client, OFFLINE)
-        async with running(servers.mqtt, servers.redis, client_id="second", group="second"):
-            await flowing(redis, client, 2)
+        async with running(servers.mqtt, servers.redis, client_id="second", group="second") as bridge:
+            await flowing(bridge, redis, client, 2)
         for topic in STATUSES:
             assert [reading.ts for reading in await logged(redis, topic)] == [1, 2]
             assert await presence(redis, topic) is False
@@ -68,11 +74,11 @@ async def test_presence_that_changed_meanwhile_is_seen_at_the_next_start(servers
 
 async def test_a_live_status_is_stored_once(servers: Servers) -> None:
     async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
-        async with running(servers.mqtt, servers.redis):
-            await flowing(redis, client, 1)
+        async with running(servers.mqtt, servers.redis) as bridge:
+            await flowing(bridge, redis, client, 1)
             await say(client, ONLINE)
             await say(client, OFFLINE)
-            await flowing(redis, client, 2)
+            await flowing(bridge, redis, client, 2)
         for topic in STATUSES:
             assert [reading.ts for reading in await logged(redis, topic)] == [1, 2]
 
@@ -81,8 +87,8 @@ async def test_presence_under_a_key_of_another_type_does_not_stop_the_flow(serve
     async with Redis.from_url(servers.redis) as redis, device(servers.mqtt) as client:
         await redis.set(keys.state(STATUSES[0]), "not ours")
         await say(client, ONLINE)
-        async with running(servers.mqtt, servers.redis):
-            await flowing(redis, client, 1)
+        async with running(servers.mqtt, servers.redis) as bridge:
+            await flowing(bridge, redis, client, 1)
         assert await presence(redis, STATUSES[1]) is True
         assert [letter["topic"].decode() for letter in await dead_letters(redis)] == [STATUSES[0]]
 
