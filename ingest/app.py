@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,7 +15,6 @@ from starlette.routing import Route
 from ingest.commands import Commands
 from ingest.decoder import Decoder
 from ingest.downlink import Downlink
-from ingest.link import Link
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import Settings
@@ -30,23 +26,18 @@ __all__ = ["create_app"]
 def create_app(settings: Settings) -> Starlette:
     """The bridge. `/healthz`: it runs; `/readyz`: broker and Redis are connected; `/metrics`."""
     metrics = Metrics()
-    # The store bounds each call itself: with a socket timeout redis-py waits with `asyncio.wait_for`, which in Python
-    # 3.11 may swallow a cancellation.
-    redis = Redis.from_url(settings.redis_url, protocol=2, socket_timeout=None, retry=Retry(NoBackoff(), 0))
-    link = Link(redis)
-    store = Store(redis, link, metrics, settings)
+    store = Store(settings, metrics)
     downlink = Downlink(settings, metrics)
     decoder = Decoder(settings, metrics, downlink.post)
-    pipeline = Pipeline(settings, redis, store, decoder, metrics)
-    commands = Commands(settings, redis, store, downlink, pipeline.subscribed, metrics)
+    pipeline = Pipeline(settings, store, decoder, metrics)
+    commands = [Commands(settings, writer, downlink, pipeline.subscribed, metrics) for writer in store.writers]
+    metrics.commands_waiting.set_function(lambda: sum(map(len, commands)))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with redis, link, asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(part.run(), name=name)
-                for name, part in (("pipeline", pipeline), ("downlink", downlink), ("commands", commands))
-            ]
+        async with store, asyncio.TaskGroup() as group:
+            runs = [("pipeline", pipeline.run), ("downlink", downlink.run), *(("commands", c.run) for c in commands)]
+            tasks = [group.create_task(run(), name=name) for name, run in runs]
             yield
             for task in tasks:
                 task.cancel()

@@ -12,7 +12,7 @@ from ingest.routes import Routes
 from ingest.settings import Settings
 from ingest.source import Arrivals, Message
 from ingest.state import Shapes
-from ingest.store import Batch, DeadLetter
+from ingest.writer import Batch, DeadLetter
 from wire.errors import PayloadError, TopicError
 from wire.reading import Reading, encode
 from wire.store import Entry

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from types import TracebackType
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from hiredis import Reader, pack_command
 from redis.asyncio import Connection, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+
+from store.places import ELSEWHERE, taken_over
 
 __all__ = ["Link"]
 
@@ -20,11 +22,12 @@ ANSWER_SECONDS = 5  # a connection is broken when an answer takes longer; it may
 class Link:
     """Calls in order, on one connection, which is made when there is none.
 
-    redis-py makes it (TLS, user and password, unix socket, Sentinel), then hands over its transport.
+    redis-py makes it, then hands over its transport. `begin()` is called before anything is sent there.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._pool = redis.connection_pool
+    def __init__(self, redis: Redis, begin: Callable[[], Awaitable[None]]) -> None:
+        self._redis = redis
+        self._begin = begin
         self._connection: Connection | None = None
         self._answers: _Answers | None = None
         self._connecting = asyncio.Lock()
@@ -32,9 +35,7 @@ class Link:
     async def __aenter__(self) -> Link:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._close()
 
     async def call(self, *command: str | bytes | int) -> Any:
@@ -45,6 +46,9 @@ class Link:
             answers = await self._connect()
         answer = await answers.to(pack_command(command))  # type: ignore[arg-type]
         if isinstance(answer, ResponseError):
+            if str(answer).startswith(ELSEWHERE):
+                answers.abort()
+                raise RedisConnectionError(f"Redis says that it is elsewhere: {answer}")
             raise answer
         return answer
 
@@ -52,11 +56,10 @@ class Link:
         async with asyncio.timeout(ANSWER_SECONDS), self._connecting:
             if self._answers is None or self._answers.lost:
                 await self._close()
-                connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-                await connection.connect()  # type: ignore[no-untyped-call]
-                assert connection._writer is not None
-                self._connection = connection
-                self._answers = _Answers(cast(asyncio.Transport, connection._writer.transport))
+                self._connection, transport = await taken_over(self._redis)
+                answers = _Answers(transport)
+                await self._begin()
+                self._answers = answers
             return self._answers
 
     async def _close(self) -> None:
@@ -85,6 +88,11 @@ class _Answers(asyncio.Protocol):
         if self._watch is None:  # one for many calls: a time limit for each would be a tenth of what a call takes
             self._watch_over(answer)
         return answer
+
+    def abort(self) -> None:
+        """End it at once."""
+        self.lost = True
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""

@@ -23,6 +23,9 @@ class Metrics:
         self.connected = Gauge(
             "fleetwire_ingest_connected", "Whether the peer is connected", ["peer"], registry=self.registry
         )
+        self.full = Gauge(
+            "fleetwire_ingest_redis_full", "Whether Redis refuses to store, by its maxmemory", registry=self.registry
+        )
         self.waiting = Gauge(
             "fleetwire_ingest_waiting_messages",
             "Messages received and not stored yet; those of QoS 1 are unacknowledged",

@@ -8,18 +8,17 @@ import random
 from collections import deque
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-
 from ingest import source_v5, source_v311
 from ingest.backoff import Backoff
 from ingest.cancel import heed_cancellation
 from ingest.decoder import Decoder
 from ingest.metrics import Metrics
-from ingest.presence import retained_statuses, unknown
+from ingest.presence import retained_statuses
 from ingest.receipts import ReceiptBook, pack
 from ingest.settings import Settings
 from ingest.source import Arrivals, Source
-from ingest.store import Batch, Store
+from ingest.store import Store
+from ingest.writer import Batch
 from wire.clock import now_ms
 from wire.errors import Unavailable
 
@@ -31,9 +30,8 @@ log = logging.getLogger("fleetwire.ingest")
 class Pipeline:
     """Runs for ever: connects, takes batches, stores, acknowledges; reconnects when either side goes away."""
 
-    def __init__(self, settings: Settings, redis: Redis, store: Store, decoder: Decoder, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, store: Store, decoder: Decoder, metrics: Metrics) -> None:
         self._settings = settings
-        self._redis = redis
         self._store = store
         self._decoder = decoder
         self._metrics = metrics
@@ -120,7 +118,7 @@ class Pipeline:
             # What the broker has sent before it went away is to be stored all the same.
             log.warning("the retained statuses are not known: %s", error)
         else:
-            news = await self._store.patiently(lambda: unknown(self._redis, statuses))
+            news = await self._store.unknown(statuses)
             await self._store.write(self._decoder.decode([Arrivals(now_ms(), news)]))
 
     def _decode(self, arrivals: Sequence[Arrivals]) -> Batch:

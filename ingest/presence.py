@@ -18,6 +18,7 @@ from ingest.source_v311 import connect_options
 from wire import keys
 from wire.errors import PayloadError, Unavailable
 from wire.ids import parse_id
+from wire.partition import Partition
 from wire.reading import Value, decode_reading
 from wire.store import parse_state
 
@@ -61,11 +62,11 @@ def _version(settings: Settings) -> aiomqtt.ProtocolVersion:
     return aiomqtt.ProtocolVersion.V5 if settings.mqtt_version == "5" else aiomqtt.ProtocolVersion.V311
 
 
-async def unknown(redis: Redis, statuses: list[Message]) -> list[Message]:
+async def unknown(redis: Redis, partition: Partition, statuses: list[Message]) -> list[Message]:
     """Those that say something else than the stored state does."""
     async with redis.pipeline(transaction=False) as pipe:
         for message in statuses:
-            pipe.hgetall(keys.state(message.topic))
+            pipe.hgetall(partition.key(keys.state(message.topic)))
         states = await pipe.execute(raise_on_error=False)  # a key of another type: let the store refuse it
     return [
         message

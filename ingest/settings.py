@@ -8,7 +8,7 @@ from typing import Literal
 from ingest.routes import overlap, parse_layouts
 from wire.errors import SettingsError, TopicError
 from wire.store import Retention
-from wire.urls import MqttAddress, check_redis, parse_mqtt
+from wire.urls import MqttAddress, parse_mqtt, parse_redis
 
 __all__ = ["Settings"]
 
@@ -25,6 +25,8 @@ class Settings:
     are ours, in JSON. `batch`: most messages in a batch; `linger_ms`: how long messages gather between two reads.
     `inbox`: most messages waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a
     device's clock may be.
+    `replicas`: how many replicas of Redis must have a reading before it counts as stored, so that a failover loses
+    nothing that was acknowledged.
     `command_properties`: whether commands carry properties of MQTT 5; a broker that can't give such a message to a
     device of MQTT 3.1.1 (rumqttd) needs them left out.
     """
@@ -40,6 +42,7 @@ class Settings:
     inbox: int = 10_000
     max_ahead_ms: int = 300_000
     command_properties: bool = True
+    replicas: int = 0
     retention: Retention = field(default_factory=Retention)
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class Settings:
             raise SettingsError.about("linger-ms", "must be 0 to 1000 ms")
         if not 100 <= self.inbox <= 65_535:
             raise SettingsError.about("inbox", "must be 100 to 65535 messages")
+        if not 0 <= self.replicas <= 5:
+            raise SettingsError.about("replicas", "must be 0 to 5")
         if self.max_ahead_ms < 0:
             raise SettingsError.about("max-ahead-s", "must not be negative")
         if not set(self.group).isdisjoint("/+#"):
@@ -58,7 +63,7 @@ class Settings:
         except SettingsError as error:
             raise SettingsError.about("mqtt-url", f"can't be used: {error}") from None
         try:
-            check_redis(self.redis_url)
+            parse_redis(self.redis_url)
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
         try:

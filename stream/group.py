@@ -1,7 +1,7 @@
 """Groups: all subscriptions that ask for the same, each frame made once for all of them.
 
-Ids grow over all topics in the order in which the feed brings them (`wire.ids`). So one number says what a
-group, or a member of it, has been given: everything up to it.
+Ids of a partition grow in the order in which its feed brings them (`wire.ids`). So a cursor, one id for each, says
+what a group, or a member of it, has been given: everything up to it.
 """
 
 from __future__ import annotations
@@ -12,40 +12,24 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Raw
 
-from stream.item import Item
+from stream.item import Item, before
+from stream.member import Member
 from stream.metrics import Metrics
-from stream.outbox import Frame, Outbox
+from stream.outbox import Frame
 from stream.pending import pending
 from stream.picture import picture
 from stream.query import Query
 from stream.recent import Flush, Recent
 from stream.table import Table
 from wire.clock import now_ms
-from wire.ids import format_id
+from wire.cursor import Cursor, format_cursor
 from wire.protocol import Gap, SubscriptionEvent, encode
 
-__all__ = ["Group", "Member"]
+__all__ = ["Group"]
 
 FRAME_ITEMS = 1_000  # most items in a frame
+RECENT_SECONDS = 5.0
 PENDING_ITEMS = 10_000  # most that wait for a flush of `batch`; then it flushes early
-
-
-class Member:
-    """One client's place in a group.
-
-    `cursor`: everything up to this id has been offered to it. It counts only while the member is apart from the
-    group: `fresh`, since it joined in the middle of an interval, or behind, since its outbox was full.
-    `skipped` are the readings that it was not given while behind.
-    """
-
-    __slots__ = ("cursor", "group", "missed_message", "outbox", "skipped")
-
-    def __init__(self, group: Group, outbox: Outbox, cursor: int) -> None:
-        self.group = group
-        self.outbox = outbox
-        self.cursor = cursor
-        self.skipped = 0
-        self.missed_message = False
 
 
 class Group:
@@ -55,18 +39,28 @@ class Group:
     interval, until the next flush; `behind` when its outbox was full.
     """
 
-    def __init__(self, query: Query, table: Table, last: Callable[[], int], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        query: Query,
+        table: Table,
+        reached: Callable[[], Cursor],
+        partitions: frozenset[int],
+        metrics: Metrics,
+    ) -> None:
+        """`reached`: how far the node is. `partitions`: those with topics that the filter matches."""
         self.id = secrets.token_urlsafe(6)
         self.query = query
-        self.cursor = last()  # what the last flush went up to
+        self.cursor = reached()  # what the last flush went up to
+        self.partitions = partitions
         self.picture = picture(query, table)
-        self._last = last
+        self._reached = reached
         self._metrics = metrics
         self._live: dict[Member, None] = {}
         self._fresh: dict[Member, None] = {}
         self._behind: dict[Member, None] = {}
         self._pending = pending(query)
         self._recent = Recent()
+        self._keep_until = 0.0  # frames are kept while somebody is behind, and a while longer, for those who follow
         self._partial = query.view.partial and not query.placed  # a vehicle also moves by what is not shown
         self._timer: asyncio.Handle | None = None
 
@@ -81,15 +75,15 @@ class Group:
         return [*self._live, *self._fresh, *self._behind]
 
     @property
-    def horizon(self) -> int:
-        """The id up to which a snapshot says all."""
-        return self._last() if self.picture.ahead else self.cursor
+    def horizon(self) -> Cursor:
+        """Up to where a snapshot says all."""
+        return self._reached() if self.picture.ahead else self.cursor
 
     def admit(self, member: Member) -> None:
         """Let a member take part from its cursor on; it must not lie before the group's."""
         assert member.cursor >= self.cursor
         self._behind.pop(member, None)
-        if member.cursor > self.cursor and (len(self._pending) or member.cursor > self._last()):
+        if member.cursor > self.cursor and (len(self._pending) or not member.cursor <= self._reached()):
             self._fresh[member] = None
         else:
             self._live[member] = None
@@ -99,6 +93,7 @@ class Group:
         self._live.pop(member, None)
         self._fresh.pop(member, None)
         self._behind[member] = None
+        self._keep_until = asyncio.get_running_loop().time() + RECENT_SECONDS
 
     def holds(self, member: Member) -> bool:
         """Whether it is a member."""
@@ -108,8 +103,8 @@ class Group:
         """Whether it waits to catch up."""
         return member in self._behind
 
-    def reached(self, member: Member) -> int:
-        """The id up to which a member has been given everything."""
+    def given(self, member: Member) -> Cursor:
+        """Up to where a member has been given everything."""
         return self.cursor if member in self._live else member.cursor
 
     def dismiss(self, member: Member) -> None:
@@ -136,7 +131,7 @@ class Group:
         """Send what is pending: one encoding, the same bytes for all members that are with the group."""
         self.stop()
         gathered, overtaken = self._pending.take()
-        before, self.cursor = self.cursor, self._last()
+        previous, self.cursor = self.cursor, self._reached()
         if not gathered:
             return
         items = self.picture.news(gathered)
@@ -148,18 +143,18 @@ class Group:
                 member.missed_message |= in_room
         frames = list(self.frames(items, self.cursor, conflated=conflated))
         for member in list(self._live):
-            member.cursor = before
+            member.cursor = previous
             self._offer(member, frames, items, count)
         for member in list(self._fresh):
-            own = [item for item in items if item.order > member.cursor]
-            skipped = sum(order > member.cursor for order in overtaken)
-            until = max(self.cursor, member.cursor)
+            own = _after(items, member.cursor)
+            skipped = sum(order > member.cursor[partition] for partition, order in overtaken)
+            until = self.cursor.later(member.cursor)
             self._offer(member, list(self.frames(own, until, conflated=skipped)), own, len(own) + skipped)
             if member in self._fresh and self.cursor >= member.cursor:
                 del self._fresh[member]
                 self._live[member] = None
-        if self._behind and self.query.strategy == "batch":
-            self._recent.add(Flush(before, self.cursor, frames, len(items)))
+        if self.query.strategy == "batch" and (self._behind or asyncio.get_running_loop().time() < self._keep_until):
+            self._recent.add(Flush(previous, self.cursor, frames, len(items)))
         else:
             self._recent.clear()
         metrics = self._metrics
@@ -169,24 +164,31 @@ class Group:
         metrics.conflated.inc(conflated * len(self._live))
 
     def _offer(self, member: Member, frames: list[Frame], items: list[Item], count: int) -> None:
-        if not _taken(member, frames):
+        if not member.take(frames):
             member.skipped, member.missed_message = count, any(map(_in_room, items))
             self._metrics.lagging.inc()
             self.retard(member)
         else:
-            member.cursor = max(member.cursor, self.cursor)
+            member.cursor = member.cursor.later(self.cursor)
 
-    def snapshot(self, member: Member, after: int = 0) -> None:
-        """Offer a member the state of everything that matches and changed after an id, and admit it. Where that does
-        not say what it knows, it is the state of everything."""
-        if not self.query.resumable:
-            after = 0
-        items = self.picture.since(after)
-        member.cursor = max(self.horizon, after)
+    def snapshot(self, member: Member, after: Cursor | None = None) -> None:
+        """Offer a member the state of everything that matches and changed after a cursor, and admit it. Where that
+        does not say what it knows, it is the state of everything."""
+        items = self.picture.since(after if self.query.resumable else None)
+        member.cursor = self.horizon if after is None else self.horizon.later(after)
         frames = list(self.frames(items, member.cursor, snapshot=True))
         for frame in frames or [self._frame([], member.cursor, snapshot=True)]:
             member.outbox.put(frame)
         self.admit(member)
+
+    def renew(self, table: Table) -> None:
+        """Show everybody the state of everything anew."""
+        self.flush()
+        self.picture = picture(self.query, table)
+        for member in self.members:
+            self.dismiss(member)
+            member.skipped, member.missed_message = 0, False
+            self.snapshot(member)
 
     def catch_up(self, member: Member) -> None:
         """Offer a member of `latest` that was behind the newest state of everything since its cursor, and how
@@ -197,7 +199,7 @@ class Group:
         if self.picture.ahead:
             waiting, overtaken = self._pending.look()
             skipped += len(waiting) + len(overtaken)
-            missed_message |= any(_in_room(item) for item in waiting if item.order > member.cursor)
+            missed_message |= any(map(_in_room, _after(waiting, member.cursor)))
         if missed_message:
             self.announce_gap(member, member.cursor, self.horizon)
         for frame in self.frames(items, self.horizon, conflated=max(0, skipped)):
@@ -211,7 +213,7 @@ class Group:
         all. False when they are not there any more."""
         flushes = self._recent.since(member.cursor)
         for flush in flushes:
-            if not _taken(member, flush.frames):
+            if not member.take(flush.frames):
                 return True  # it will be called for again
             member.cursor = flush.until
             self._metrics.delivered.inc(flush.items)
@@ -228,24 +230,27 @@ class Group:
         else:
             self.snapshot(member)
 
-    def announce_gap(self, member: Member, after: int, until: int) -> None:
-        """Tell a member that some of what was stored after one id, up to another, is gone for it."""
-        gap = Gap(subscription_id=self.id, ts=now_ms(), from_=format_id(after), to=format_id(until))
+    def announce_gap(self, member: Member, after: Cursor, until: Cursor) -> None:
+        """Tell a member that some of what was stored after one cursor, up to another, is gone for it."""
+        gap = Gap(subscription_id=self.id, ts=now_ms(), from_=self._text(after), to=self._text(until))
         member.outbox.put(Frame(encode(gap, self.query.view.format)))
+        member.told = member.told.later(until)
         self._metrics.gaps.inc()
 
-    def frames(self, items: list[Item], until: int, *, conflated: int = 0, snapshot: bool = False) -> Iterator[Frame]:
-        """Items, oldest first, as frames; the last one's cursor says that they are all there is up to an id."""
-        for start in range(0, len(items), FRAME_ITEMS):
-            part = items[start : start + FRAME_ITEMS]
-            last = start + FRAME_ITEMS >= len(items)
-            cursor = until if last else min(part[-1].order, until)
+    def frames(
+        self, items: list[Item], until: Cursor, *, conflated: int = 0, snapshot: bool = False
+    ) -> Iterator[Frame]:
+        """Items, oldest first, as frames; the last one's cursor says that they are all there is up to there."""
+        parts = [items[start : start + FRAME_ITEMS] for start in range(0, len(items), FRAME_ITEMS)]
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            cursor = until if last else before(items[number * FRAME_ITEMS :], until)
             yield self._frame(part, cursor, conflated if last else 0, snapshot=snapshot, more=snapshot and not last)
 
     def _frame(
-        self, items: list[Item], cursor: int, conflated: int = 0, *, snapshot: bool = False, more: bool = False
+        self, items: list[Item], cursor: Cursor, conflated: int = 0, *, snapshot: bool = False, more: bool = False
     ) -> Frame:
-        view, text = self.query.view, format_id(cursor)
+        view, text = self.query.view, self._text(cursor)
         event = SubscriptionEvent(
             subscription_id=self.id,
             ts=now_ms(),
@@ -257,12 +262,18 @@ class Group:
         )
         return Frame(encode(event, view.format), text)
 
-    def rewind(self, order: int) -> None:
-        """Go back to an id that may lie before where the group was."""
-        self.cursor = min(self.cursor, order)
+    def _text(self, cursor: Cursor) -> str:
+        """The cursor as a client is given it: of partitions that have nothing for it, nothing is said."""
+        return format_cursor(cursor.only(self.partitions, Cursor.start(len(cursor))))
+
+    def rewind(self, partition: int, order: int) -> None:
+        """Go back to an id of a partition that may lie before where the group was."""
         self._recent.clear()
+        if self.cursor[partition] > order:
+            self.cursor = self.cursor.at(partition, order)
         for member in self.members:
-            member.cursor = min(member.cursor, order)
+            if member.cursor[partition] > order:
+                member.cursor = member.cursor.at(partition, order)
 
     def stop(self) -> None:
         """Cancel the flush that is due."""
@@ -271,13 +282,8 @@ class Group:
             self._timer = None
 
 
-def _taken(member: Member, frames: list[Frame]) -> bool:
-    """Offer all frames of a flush: all are taken, or none, since how many there are is not the client's fault."""
-    if frames and not member.outbox.offer(frames[0]):
-        return False
-    for frame in frames[1:]:
-        member.outbox.put(frame)
-    return True
+def _after(items: list[Item], cursor: Cursor) -> list[Item]:
+    return [item for item in items if item.order > cursor[item.partition]]
 
 
 def _in_room(item: Item) -> bool:

@@ -14,6 +14,7 @@ from stream.item import Item
 from stream.table import State, merge
 from wire import keys, topics
 from wire.ids import LAST, format_id, parse_id
+from wire.partition import Partition
 from wire.reading import Body, decode_message, decode_reading
 from wire.store import parse_entry, parse_state
 
@@ -28,7 +29,7 @@ PAGE_ITEMS = 1_000
 
 
 class Page(NamedTuple):
-    """Items in the order of their ids, up to and including `until`; `more` if the log goes on after it.
+    """Items of a partition in the order of their ids, up to and including `until`; `more` if the logs go on after.
 
     `lost`: topics whose entries after the asked-for id were trimmed, or may have been, with the last such id.
     """
@@ -40,10 +41,12 @@ class Page(NamedTuple):
 
 
 class History:
-    """Reads states and logs. Raises redis.RedisError when Redis is away."""
+    """Reads states and logs of one partition. Raises redis.RedisError when Redis is away."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, partition: Partition) -> None:
         self._redis = redis
+        self._partition = partition
+        self._key = partition.key
 
     async def topics(self, filter: str) -> list[str]:
         """The topics with a name that Redis knows and the filter matches."""
@@ -67,7 +70,7 @@ class History:
                     yield f"fleets/{fleet}/{vehicle}/{kind}"
 
     async def _names(self, key: str) -> list[str]:
-        names = await self._redis.smembers(key)
+        names = await self._redis.smembers(self._key(key))
         return sorted(name.decode() if isinstance(name, bytes) else name for name in names)
 
     async def states(self, filter: str) -> list[Item]:
@@ -78,10 +81,10 @@ class History:
         for some in _chunks(names, PIPELINE_COMMANDS):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for topic in some:
-                    pipe.hgetall(keys.state(topic))
+                    pipe.hgetall(self._key(keys.state(topic)))
                 for topic, fields in zip(some, await pipe.execute(), strict=True):
                     for id, body in parse_state(fields):
-                        found.append(Item(topic, parse_id(id), decode_reading(body)))
+                        found.append(self._item(topic, parse_id(id), decode_reading(body)))
         return found
 
     async def merged_states(self, filter: str) -> list[Item]:
@@ -93,8 +96,12 @@ class History:
 
     async def last(self) -> int:
         """The newest id given out: what was stored up to it is complete in the logs."""
-        clock = await self._redis.get(keys.CLOCK)
+        clock = await self._redis.get(self._key(keys.CLOCK))
         return parse_id(clock) if clock else 0
+
+    async def read(self, filter: str, after: int, until: int, limit: int) -> Page:
+        """The logs of what a filter matches, after one id up to another."""
+        return await self.page(await self.topics(filter), after, until, limit)
 
     async def page(self, names: list[str], after: int, until: int = LAST, limit: int = PAGE_ITEMS) -> Page:
         """The logs of some topics after one id up to another, at most `limit` items."""
@@ -106,13 +113,13 @@ class History:
         for some in _chunks(names, PIPELINE_COMMANDS):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for topic in some:
-                    pipe.xrange(keys.log(topic), first, last, count=each)
-                    pipe.xinfo_stream(keys.log(topic))
+                    pipe.xrange(self._key(keys.log(topic)), first, last, count=each)
+                    pipe.xinfo_stream(self._key(keys.log(topic)))
                 results = await pipe.execute(raise_on_error=False)
             for topic, entries, info in zip(some, results[::2], results[1::2], strict=True):
                 if isinstance(entries, Exception):
                     raise entries
-                items += _items(topic, entries)
+                items += self._items(topic, entries)
                 if len(entries) == each:
                     horizon = min(horizon, parse_id(entries[-1][0]))
                 if not isinstance(info, Exception) and (trimmed := _trimmed_after(info, after)):
@@ -123,6 +130,17 @@ class History:
             items, more = items[:limit], True
         return Page(items, items[-1].order if more and len(items) == limit else horizon, more, lost)
 
+    def _items(self, topic: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Item]:
+        """Entries as items; what somebody else has written there and nobody can read is passed over."""
+        for id, fields in entries:
+            try:
+                yield self._item(topic, parse_id(id), _decode(topic, parse_entry(fields)))
+            except (KeyError, msgspec.DecodeError):
+                log.warning("an entry that can't be read, in the log of %s: %s", topic, id.decode())
+
+    def _item(self, topic: str, order: int, body: Body) -> Item:
+        return Item(topic, order, body, partition=self._partition.number)
+
 
 def _trimmed_after(info: dict[str, Any], after: int) -> int:
     """The id up to which entries after `after` are, or may be, gone from a log; 0 when none are."""
@@ -131,15 +149,6 @@ def _trimmed_after(info: dict[str, Any], after: int) -> int:
         return 0
     order = parse_id(first[0])
     return order - 1 if order > after else 0
-
-
-def _items(topic: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Item]:
-    """Entries as items; what somebody else has written there and nobody can read is passed over."""
-    for id, fields in entries:
-        try:
-            yield Item(topic, parse_id(id), _decode(topic, parse_entry(fields)))
-        except (KeyError, msgspec.DecodeError):
-            log.warning("an entry that can't be read, in the log of %s: %s", topic, id.decode())
 
 
 def _decode(topic: str, body: bytes) -> Body:

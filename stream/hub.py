@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from stream.group import Group, Member
+from stream.group import Group
 from stream.item import Item
+from stream.member import Member
 from stream.metrics import Metrics
 from stream.query import Query
 from stream.table import Table
+from wire.cursor import Cursor
+from wire.partition import Layout
 from wire.topics import Trie
 
 __all__ = ["Hub"]
@@ -15,13 +18,19 @@ __all__ = ["Hub"]
 class Hub:
     """Finds the groups that an item is for."""
 
-    def __init__(self, table: Table, metrics: Metrics) -> None:
+    def __init__(self, layout: Layout, table: Table, metrics: Metrics) -> None:
+        self.layout = layout
         self.table = table
         self.metrics = metrics
-        self.last = 0  # the newest id that the feed has brought, or that healing has reached
+        self.last = [0] * len(layout)  # by partition: the newest id that its feed brought, or healing reached
         self._groups: dict[Query, Group] = {}
         self._filters: Trie[Group] = Trie()
         self._routes: dict[str, list[Group]] = {}  # topic -> its groups, as long as the groups stay the same
+
+    @property
+    def reached(self) -> Cursor:
+        """How far all partitions have come."""
+        return Cursor(self.last)
 
     @property
     def groups(self) -> list[Group]:
@@ -32,7 +41,9 @@ class Hub:
         """The group with this query, made when there is none."""
         group = self._groups.get(query)
         if group is None:
-            group = self._groups[query] = Group(query, self.table, self._reached, self.metrics)
+            group = self._groups[query] = Group(
+                query, self.table, lambda: self.reached, self._numbers(query), self.metrics
+            )
             self._filters.add(query.filter, group)
             self._routes.clear()
             self.metrics.groups.set(len(self._groups))
@@ -51,9 +62,9 @@ class Hub:
 
     def deliver(self, item: Item) -> None:
         """Pass on what the feed brought. What it brought before, by its id, is dropped."""
-        if item.order <= self.last:
+        if item.order <= self.last[item.partition]:
             return
-        self.last = item.order
+        self.last[item.partition] = item.order
         state = self.table.apply(item)
         for group in self._routes.get(item.topic) or self._route(item.topic):
             group.add(item, state)
@@ -67,18 +78,24 @@ class Hub:
             if state is not None:
                 for group in self._route(item.topic):
                     if group.query.strategy == "latest":
-                        group.rewind(state.order - 1)
+                        group.rewind(state.partition, state.order - 1)
                         group.add(state, state)
 
-    def advance(self, order: int) -> None:
+    def renew(self, partition: int) -> None:
+        """Show the states anew to those of `latest`, after some of a partition were forgotten."""
+        for group in self.groups:
+            if group.query.strategy == "latest" and partition in group.partitions:
+                group.renew(self.table)
+
+    def advance(self, partition: int, order: int) -> None:
         """Go on from another id: everything up to it has been delivered, or the store began anew below."""
-        self.last = order
+        self.last[partition] = order
         for group in self.groups:
             group.flush()
-            group.rewind(order)
+            group.rewind(partition, order)
 
-    def _reached(self) -> int:
-        return self.last
+    def _numbers(self, query: Query) -> frozenset[int]:
+        return frozenset(partition.number for partition in self.layout.matching(query.filter))
 
     def _route(self, topic: str) -> list[Group]:
         groups = self._routes.get(topic)

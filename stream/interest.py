@@ -1,4 +1,4 @@
-"""What the node follows: the patterns that its clients' filters need, and which states are loaded."""
+"""What the node follows of a partition: the patterns that its clients' filters need, and which states are loaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Interest:
     """Keeps the feed on few, disjoint patterns that cover every filter that is held, and the table filled for
     them. A pattern that nobody needs any more is kept for a while, since people reload pages."""
 
-    def __init__(self, feed: Feed, history: History, hub: Hub) -> None:
+    def __init__(self, number: int, feed: Feed, history: History, hub: Hub) -> None:
+        self._number = number  # of the partition
         self._feed = feed
         self._history = history
         self._hub = hub
@@ -30,12 +31,13 @@ class Interest:
         self._loaded: set[tuple[str, str]] = set()  # pattern, kind
         self._lock = asyncio.Lock()
 
-    async def hold(self, filter: str) -> None:
-        """Follow what a filter needs; returns when the table has every state that it matches, and the feed is
-        at least as far as these. Each hold wants a `release`, also when it raises (redis.RedisError when Redis
-        is away, TimeoutError when the feed is silent)."""
-        wanted = keys.patterns(filter)
-        self._held.update(wanted)
+    def hold(self, filter: str) -> None:
+        """Need what a filter needs, until it is taken back by `release`."""
+        self._held.update(keys.patterns(filter))
+
+    async def ready(self, filter: str) -> None:
+        """Returns when the table has every state that a filter matches that is held, and the feed is at least as far
+        as these. Raises redis.RedisError when Redis is away, TimeoutError when the feed is silent."""
         if not self._missing(filter) and self._needed() <= self._followed:
             return
         async with self._lock:
@@ -85,7 +87,7 @@ class Interest:
             self._followed.discard(pattern)
         if unneeded:
             self._loaded = {(pattern, kind) for pattern, kind in self._loaded if self._covered(pattern)}
-            self._hub.table.keep(self.filters())
+            self._hub.table.keep(self._number, self.filters())
 
     def _covered(self, pattern: str) -> bool:
         return pattern in self._followed or (ALL_FLEETS in self._followed and pattern.startswith("fleets/"))
@@ -108,7 +110,8 @@ class Interest:
         # the logs hold, all that was stored up to the id that was the newest before.
         newest = await self._history.last()
         await self._feed.sync()
-        self._hub.last = max(self._hub.last, newest)
+        last = self._hub.last
+        last[self._number] = max(last[self._number], newest)
         self._hub.refresh(states)
         self._loaded.update(missing)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from wire.cursor import Cursor
 from wire.ids import SEQUENCE_BITS, format_id
 from wire.protocol import Format, MessageItem, ReadingItem, encode
 from wire.reading import Body, Message, Reading, Value
 
-__all__ = ["Item", "View"]
+__all__ = ["Item", "View", "before"]
 
 Points = dict[str, list[tuple[int, Value]]]  # by signal, (ts, value)
 
@@ -71,12 +72,14 @@ def _compile(signals: tuple[str, ...]) -> re.Pattern[str]:
 
 class Item:
     """A reading or message with its topic, id (as `wire.ids.parse_id` orders it, and as text, if that is at hand),
-    and when the node read it, epoch ms (0: it was stored before). Encoded at most once for each view there is."""
+    when the node read it, epoch ms (0: it was stored before), and the number of its partition: only within one do ids
+    have an order. Encoded at most once for each view there is."""
 
-    __slots__ = ("_encoded", "_id", "body", "order", "read", "topic")
+    __slots__ = ("_encoded", "_id", "body", "order", "partition", "read", "topic")
 
-    def __init__(self, topic: str, order: int, body: Body, read: int = 0, id: str = "") -> None:
+    def __init__(self, topic: str, order: int, body: Body, read: int = 0, id: str = "", partition: int = 0) -> None:
         self.topic = topic
+        self.partition = partition
         self.order = order
         self.body = body
         self.read = read
@@ -134,7 +137,7 @@ class ShapedItem(Item):
     __slots__ = ("event", "points")
 
     def __init__(self, item: Item, body: Reading, points: Points | None, event: str | None) -> None:
-        super().__init__(item.topic, item.order, body, item.read, item._id)
+        super().__init__(item.topic, item.order, body, item.read, item._id, item.partition)
         self.points = points
         self.event = event
 
@@ -143,3 +146,11 @@ class ShapedItem(Item):
         assert isinstance(shown, ReadingItem)
         shown.points, shown.event = self.points, self.event
         return shown
+
+
+def before(items: Sequence[Item], until: Cursor) -> Cursor:
+    """The last cursor before all of the items, at most another."""
+    orders = list(until)
+    for item in items:
+        orders[item.partition] = min(orders[item.partition], item.order - 1)
+    return Cursor(orders)

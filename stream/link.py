@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 from hiredis import Reader, pack_command
-from redis.asyncio import Connection, Redis
+from redis.asyncio import Redis
+
+from store.places import taken_over
 
 __all__ = ["Link", "open_link"]
 
@@ -25,6 +27,7 @@ class Link(asyncio.Protocol):
         self._receive = receive
         self._reader = Reader()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.why = ""  # it was aborted
         self.heard = asyncio.Event()  # something was received, or the end; clear it to know of the next
 
     def data_received(self, data: bytes) -> None:
@@ -47,6 +50,12 @@ class Link(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(pack_command(command))  # type: ignore[arg-type]
 
+    def abort(self, why: str) -> None:
+        """End it at once, and receive no more."""
+        self.why = self.why or why
+        self._receive = _nothing
+        self._transport.abort()
+
     def pause(self) -> None:
         """Let Redis keep what it publishes, until `resume`."""
         self._transport.pause_reading()
@@ -57,20 +66,18 @@ class Link(asyncio.Protocol):
             self._transport.resume_reading()
 
 
+def _nothing(replies: list[Any]) -> None:
+    pass
+
+
 @asynccontextmanager
 async def open_link(redis: Redis, receive: Callable[[list[Any]], None]) -> AsyncIterator[Link]:
-    """A link to where the client points; redis-py makes the connection (TLS, user and password, unix socket,
-    Sentinel), then hands over its socket. Raises redis.RedisError, OSError or TimeoutError."""
-    connection: Connection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    await connection.connect()  # type: ignore[no-untyped-call]
+    """A link to where the client points. Raises redis.RedisError, OSError or TimeoutError."""
+    connection, transport = await taken_over(redis)
     try:
-        assert connection._writer is not None
-        transport = cast(asyncio.Transport, connection._writer.transport)
         link = Link(transport, receive)
         transport.set_protocol(link)
-        try:
-            yield link
-        finally:
-            transport.abort()
+        yield link
     finally:
+        transport.abort()
         await connection.disconnect(nowait=True)

@@ -28,6 +28,9 @@ class Metrics:
         self.commands = self._counter("commands", "Commands carried out", "action")
         self.errors = self._counter("errors", "Error replies", "reason")
         self.feed_breaks = self._counter("feed_breaks", "Times that the feed from Redis was lost")
+        self.feed_gaps = self._counter(
+            "feed_gaps", "Times that the feed said by itself that something did not arrive"
+        )
         self.clients = self._gauge("clients", "Connected clients", "door")
         self.groups = self._gauge("groups", "Groups of subscriptions that ask for the same")
         self.topics = self._gauge("topics", "Topics in the table")

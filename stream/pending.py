@@ -14,10 +14,10 @@ __all__ = ["Pending", "Taken", "pending"]
 
 
 class Taken(NamedTuple):
-    """Items in the order of their ids, and the orders of the readings that they have overtaken."""
+    """Items in the order of their ids, and of the readings that they have overtaken partition and id."""
 
     items: list[Item]
-    overtaken: list[int]
+    overtaken: list[tuple[int, int]]
 
 
 class Pending(Protocol):
@@ -69,21 +69,21 @@ class Newest:
     """Of each topic the newest state, and every message: strategy `latest`."""
 
     def __init__(self) -> None:
-        self._items: dict[str | int, Item] = {}
-        self._overtaken: list[int] = []
+        self._items: dict[str | tuple[int, int], Item] = {}
+        self._overtaken: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self._items)
 
     def add(self, item: Item, state: Item | None) -> bool:
         if isinstance(item.body, Message):
-            self._items[item.order] = item
+            self._items[item.partition, item.order] = item
             return True
         if state is None:
             return False
         before = self._items.get(item.topic)
         if before is not None:
-            self._overtaken.append(before.order)
+            self._overtaken.append((before.partition, before.order))
         self._items[item.topic] = state
         return True
 
@@ -106,7 +106,7 @@ class Windows:
         self._messages: list[Item] = []
         self._last: dict[str, Item] = {}
         self._windows: dict[str, Accumulator] = {}
-        self._overtaken: list[int] = []
+        self._overtaken: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self._messages) + len(self._last)
@@ -118,7 +118,7 @@ class Windows:
         if state is None:
             return False
         if (before := self._last.get(item.topic)) is not None:
-            self._overtaken.append(before.order)
+            self._overtaken.append((before.partition, before.order))
         else:
             self._windows[item.topic] = Accumulator()
         self._last[item.topic] = state

@@ -13,6 +13,7 @@ from stream.query import PLAIN, Query, Shape
 from stream.table import Table
 from stream.thinning import Thinning
 from stream.window import single
+from wire.cursor import Cursor
 from wire.reading import Reading, Value
 from wire.shaping import same
 
@@ -27,8 +28,8 @@ class Picture(Protocol):
     def news(self, items: list[Item]) -> list[Item]:
         """Of what has gathered for a flush, what is to be told."""
 
-    def since(self, after: int) -> list[Item]:
-        """The states in it with an id after one, oldest first; after 0, all of them."""
+    def since(self, after: Cursor | None) -> list[Item]:
+        """The states in it that changed after a cursor, oldest first; without one, all of them."""
 
     def blank(self) -> Picture:
         """One like it that has shown nothing: for the replay of a log."""
@@ -56,7 +57,7 @@ class Whole:
     def news(self, items: list[Item]) -> list[Item]:
         return items
 
-    def since(self, after: int) -> list[Item]:
+    def since(self, after: Cursor | None) -> list[Item]:
         view = self._query.view
         return [item for item in self._table.matching(self._query.filter, after) if view.shows(item.body)]
 
@@ -94,12 +95,13 @@ class Told:
     def news(self, items: list[Item]) -> list[Item]:
         return [told for item in items if (told := self._tell(item)) is not None]
 
-    def since(self, after: int) -> list[Item]:
+    def since(self, after: Cursor | None) -> list[Item]:
         found = []
         for item in self._told.values():
-            if not after and self._area.holds(item.topic):
-                found.append(_marked(item, self._area.state))
-            elif item.order > after > 0 and self._area.tells(move := self._area.last(item.topic)):
+            if after is None:
+                if self._area.holds(item.topic):
+                    found.append(_marked(item, self._area.state))
+            elif item.order > after[item.partition] and self._area.tells(move := self._area.last(item.topic)):
                 found.append(_marked(item, self._area.event(move)))
         return sorted(found, key=lambda item: item.order)
 

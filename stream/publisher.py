@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, OutOfMemoryError
 
-from stream.answering import REDIS_TIMEOUT_SECONDS, answering
+from store.lives import begin
+from store.places import Places
+from stream.answering import answering
 from wire import keys
 from wire.clock import now_ms
 from wire.command import DEFAULT_TTL, Command
 from wire.data import MAX_MESSAGE_BYTES, check_data
 from wire.errors import CommandError
+from wire.partition import Partition
 from wire.reading import Message, encode
-from wire.store import SCRIPT, Entry, Retention, arguments
+from wire.store import SCRIPT, SHA, Entry, Retention, arguments
 from wire.topics import Room, Topic, Vehicle, parse
 
 __all__ = ["Publisher"]
@@ -24,29 +26,24 @@ __all__ = ["Publisher"]
 class Publisher:
     """Writes messages of rooms and commands to vehicles. Use it as a context manager."""
 
-    def __init__(self, redis_url: str, retention: Retention) -> None:
+    def __init__(self, places: Places, retention: Retention) -> None:
         # A write whose answer is lost may have been carried out: it is not tried again, the client is told.
-        self._redis = Redis.from_url(
-            redis_url,
-            socket_timeout=None,  # `answering` bounds each use
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._store = self._redis.register_script(SCRIPT)
+        self._layout = places.layout
+        self._redis = [places.redis(partition) for partition in places.layout.partitions]
         self._retention = retention
 
     async def __aenter__(self) -> Publisher:
-        await self._redis.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._redis.aclose()
+        for redis in self._redis:
+            await redis.aclose()
 
     async def publish(self, topic: str, data: Any, sender: str | None, ttl: int | None = None) -> str:
         """Say something in a room, or command a vehicle: the id that Redis stored it with. `ttl`: of a command, ms.
 
         Raises CommandError: `forbidden_topic` elsewhere, `unknown_vehicle`, `bad_request` for data that JSON can't
-        carry, a command that is no map, or a `ttl` of what is none, `too_big`, `unavailable`.
+        carry, a command that is no map, or a `ttl` of what is none, `too_big`, `storage_full`, `unavailable`.
         """
         parsed = parse(topic)
         message: Message | Command
@@ -60,20 +57,34 @@ class Publisher:
             message = Message(now_ms(), data, sender)
         else:
             raise CommandError("forbidden_topic", "clients publish to rooms/ROOM and fleets/FLEET/VEHICLE/commands")
-        names, args = arguments([Entry(topic, _encode(message))], self._retention)
+        entry, partition = Entry(topic, _encode(message)), self._layout.of(topic)
+        redis = self._redis[partition.number]
         async with answering():
-            await self._admit(parsed)
-            id, _, *refused = await self._store(keys=names, args=args)
+            try:
+                await _admit(redis, partition, parsed)
+                id, _, *refused = await _store(redis, partition, entry, self._retention)
+            except OutOfMemoryError:
+                raise CommandError("storage_full", "Redis has no room for it (maxmemory)") from None
         if refused:
             raise CommandError("unavailable", f"Redis refused it: {refused[1].decode()}")
         return str(id.decode())
 
-    async def _admit(self, topic: Topic) -> None:
-        """Rooms come to be when somebody speaks there; vehicles by themselves only."""
-        if isinstance(topic, Room):
-            await self._redis.sadd(keys.ROOMS, topic.room)
-        elif not await self._redis.sismember(keys.fleet(topic.fleet), topic.vehicle):
-            raise CommandError("unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}")
+
+async def _store(redis: Redis, partition: Partition, entry: Entry, retention: Retention) -> Any:
+    names, args = arguments([entry], retention, partition=partition)
+    try:
+        return await redis.evalsha(SHA, len(names), *names, *args)
+    except NoScriptError:  # it has just begun: what it lost is told from what is stored now
+        await begin(redis, partition, 0)
+        return await redis.eval(SCRIPT, len(names), *names, *args)
+
+
+async def _admit(redis: Redis, partition: Partition, topic: Topic) -> None:
+    """Rooms come to be when somebody speaks there; vehicles by themselves only."""
+    if isinstance(topic, Room):
+        await redis.sadd(partition.key(keys.ROOMS), topic.room)
+    elif not await redis.sismember(partition.key(keys.fleet(topic.fleet)), topic.vehicle):
+        raise CommandError("unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}")
 
 
 def _encode(message: Message | Command) -> bytes:

@@ -9,6 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from stream.outbox import Frame
+from wire.cursor import Cursor
 
 __all__ = ["Flush", "Recent"]
 
@@ -16,10 +17,10 @@ RECENT_BYTES = 4_194_304
 
 
 class Flush(NamedTuple):
-    """The frames of one flush: everything after one id, up to another; and how many items that is."""
+    """The frames of one flush: everything after one cursor, up to another; and how many items that is."""
 
-    after: int
-    until: int
+    after: Cursor
+    until: Cursor
     frames: list[Frame]
     items: int
 
@@ -30,7 +31,7 @@ class Recent:
     def __init__(self) -> None:
         self._flushes: deque[Flush] = deque()
         self._size = 0
-        self._start = 0  # nothing after this id is missing
+        self._start: Cursor | None = None  # nothing after this is missing
 
     def add(self, flush: Flush) -> None:
         """One more, the first or the one that followed the last."""
@@ -43,10 +44,11 @@ class Recent:
             self._start = oldest.until
             self._size -= sum(len(frame.data) for frame in oldest.frames)
 
-    def since(self, cursor: int) -> list[Flush]:
+    def since(self, cursor: Cursor) -> list[Flush]:
         """All that a client has not been given, oldest first; nothing when that can't be told from here."""
-        found = [flush for flush in self._flushes if flush.until > cursor]
-        return found if found and self._start <= cursor <= found[0].after else []
+        found = [flush for flush in self._flushes if not flush.until <= cursor]
+        known = found and self._start is not None and self._start <= cursor <= found[0].after
+        return found if known else []
 
     def clear(self) -> None:
         """Nobody is behind."""

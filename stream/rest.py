@@ -34,7 +34,8 @@ async def history(request: Request) -> Response:
     """Stored readings of what `topic` matches, oldest first; `cursor` goes on as `after`."""
     asked = command(protocol.History, request)
     grants(request).check("subscribe", topics.check_filter(asked.topic))
-    page = await node(request).page(asked.topic, *span(asked), asked.limit)
+    serving = node(request)
+    page = await serving.page(asked.topic, *span(asked, len(serving.layout)), asked.limit)
     return _items(page.items, asked.meta, cursor=next_page(page), trimmed=trimmed(page))
 
 

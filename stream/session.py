@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from msgspec import Raw
 
 from stream.auth import Grants
-from stream.group import Group, Member
-from stream.history import Page
+from stream.group import Group
 from stream.item import Item, View
+from stream.member import Member
 from stream.node import Node
 from stream.outbox import Frame, Outbox
+from stream.pages import Pages
 from stream.query import Query, query
 from wire import protocol, topics
 from wire.clock import now_ms
+from wire.cursor import Cursor, format_cursor, parse_cursor
 from wire.errors import CommandError, TopicError
-from wire.ids import LAST, format_id, parse_id
+from wire.ids import LAST, parse_id
 from wire.protocol import Format
 
 __all__ = ["Session"]
@@ -84,7 +87,7 @@ class Session:
                 self._reply_items(command, action, await self._node.states(command.topic))
             case protocol.History():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
-                after, until = span(command)
+                after, until = span(command, len(self._node.layout))
                 page = await self._node.page(command.topic, after, until, command.limit)
                 self._reply_items(command, action, page.items, next_page(page), trimmed(page))
             case protocol.Authorize():
@@ -101,7 +104,7 @@ class Session:
         Raises CommandError and TopicError."""
         topic = topics.check_filter(command.topic)
         self._grants.check("subscribe", topic)
-        since = cursor(command.since) if command.since is not None else None
+        since = cursor(command.since, len(self._node.layout)) if command.since is not None else None
         if len(self._members) >= self._node.settings.subscriptions:
             raise CommandError(
                 "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
@@ -144,7 +147,7 @@ class Session:
         known = [before] if _continues(before.group.query, group.query) else []
         if other is not None and (known or group.query.strategy == "batch"):
             known.append(other)
-        since = min((member.group.reached(member) for member in known), default=None)
+        since = reduce(Cursor.earlier, (member.group.given(member) for member in known)) if known else None
         member = self._node.join(group, self.outbox, snapshot=True, since=since)
         if since is None and before.missed_message and before.group.is_behind(before):
             group.announce_gap(member, before.cursor, group.horizon)
@@ -226,19 +229,22 @@ def _topic(topic: str) -> str:
     return topic
 
 
-def cursor(text: str) -> int:
-    """The id in a cursor. Raises CommandError, reason `invalid_cursor`."""
+def cursor(text: str, partitions: int) -> Cursor:
+    """The cursor in a text. Raises CommandError, reason `invalid_cursor`."""
     try:
-        return parse_id(text)
+        return parse_cursor(text, partitions)
     except ValueError:
         raise CommandError("invalid_cursor", "not a cursor of this service") from None
 
 
-def span(command: protocol.History) -> tuple[int, int]:
-    """The ids that a history command asks for: after the first, up to the second."""
-    after = _before(command.from_) if command.after is None else cursor(command.after)
+def span(command: protocol.History, partitions: int) -> tuple[Cursor, Cursor]:
+    """What a history command asks for: after the first, up to the second."""
     until = _before(command.to + 1) if command.to is not None else LAST
-    return after, until
+    if command.after is not None:
+        after = cursor(command.after, partitions)
+    else:
+        after = Cursor((_before(command.from_),) * partitions)
+    return after, Cursor((until,) * partitions)
 
 
 def _before(ms: int) -> int:
@@ -246,11 +252,11 @@ def _before(ms: int) -> int:
     return max(0, parse_id(f"{ms}-0") - 1) if ms < 10**15 else LAST
 
 
-def next_page(page: Page) -> str | None:
+def next_page(page: Pages) -> str | None:
     """The cursor of the page after this one, if there is one."""
-    return format_id(page.until) if page.more else None
+    return format_cursor(page.until) if page.more else None
 
 
-def trimmed(page: Page) -> str | None:
-    """The cursor up to which the log no longer has everything that was asked for, if so."""
-    return format_id(max(page.lost.values())) if page.lost else None
+def trimmed(page: Pages) -> str | None:
+    """The cursor up to which the logs no longer have everything that was asked for, if so."""
+    return format_cursor(page.lost) if any(page.lost) else None

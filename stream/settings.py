@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from wire.errors import SettingsError
 from wire.store import Retention
-from wire.urls import check_redis
+from wire.urls import parse_redis
 
 __all__ = ["Settings"]
 
@@ -30,7 +30,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         try:
-            check_redis(self.redis_url)
+            parse_redis(self.redis_url)
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
         if self.jwt_key is not None and len(self.jwt_key) < 32:

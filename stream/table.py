@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from stream.item import Item
+from wire.cursor import Cursor
 from wire.reading import Reading
 from wire.topics import KINDS
 
@@ -49,7 +50,8 @@ def merge(state: State | None, item: Item) -> State | None:
     merged = Reading(
         max(reading.ts, known.body.ts), known.body.values | fresh, head.seq, False, head.clock, head.received
     )
-    return State(Item(known.topic, max(item.order, known.order), merged, item.read), stamps)
+    newer = max(item.order, known.order)
+    return State(Item(known.topic, newer, merged, item.read, partition=known.partition), stamps)
 
 
 class Table:
@@ -85,14 +87,16 @@ class Table:
         state = self._states.get(topic)
         return state.item if state is not None else None
 
-    def matching(self, filter: str, after: int = 0) -> list[Item]:
-        """States of the topics that a filter matches and that changed after an id, oldest first."""
+    def matching(self, filter: str, after: Cursor | None = None) -> list[Item]:
+        """States of the topics that a filter matches and that changed after a cursor, oldest first."""
         pattern = _compile(filter)
         found = [
             state.item
             for topic in self._candidates(filter)
-            if (state := self._states.get(topic)) and state.item.order > after and pattern.fullmatch(topic)
+            if (state := self._states.get(topic)) and pattern.fullmatch(topic)
         ]
+        if after is not None:
+            found = [item for item in found if item.order > after[item.partition]]
         found.sort(key=lambda item: item.order)
         return found
 
@@ -112,10 +116,19 @@ class Table:
         pattern = _compile(filter)
         return Table({topic: state for topic, state in self._states.items() if pattern.fullmatch(topic)})
 
-    def keep(self, filters: list[str]) -> None:
-        """Forget the topics that none of the filters matches."""
+    def keep(self, partition: int, filters: list[str]) -> None:
+        """Forget the topics of a partition that none of the filters matches."""
         patterns = [_compile(filter) for filter in filters]
-        kept = {topic: state for topic, state in self._states.items() if any(p.fullmatch(topic) for p in patterns)}
+        self._retain(
+            lambda state: state.item.partition != partition or any(p.fullmatch(state.item.topic) for p in patterns)
+        )
+
+    def forget(self, partition: int, after: int) -> None:
+        """Forget the states of a partition that something changed after an id."""
+        self._retain(lambda state: state.item.partition != partition or state.item.order <= after)
+
+    def _retain(self, wanted: Callable[[State], bool]) -> None:
+        kept = {topic: state for topic, state in self._states.items() if wanted(state)}
         self._states, self._fleets = {}, {}
         for topic, state in kept.items():
             self._put(topic, state)

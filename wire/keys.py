@@ -1,4 +1,5 @@
-"""Every Redis key and channel pattern, in one place. Keys of one vehicle share a hash tag (Redis Cluster)."""
+"""Every Redis key and channel pattern, in one place. In a Redis Cluster each stands behind the tag of its partition
+(`wire.partition`)."""
 
 from __future__ import annotations
 
@@ -6,7 +7,10 @@ __all__ = [
     "CLOCK",
     "COMMANDS",
     "DEAD",
+    "FEED",
     "FLEETS",
+    "LIVES",
+    "PARTITIONS",
     "ROOMS",
     "fleet",
     "log",
@@ -21,6 +25,9 @@ FLEETS = "fw:fleets"  # set: the names of all fleets
 ROOMS = "fw:rooms"  # set: the names of all rooms
 DEAD = "fw:dead"  # stream, capped: dead letters
 COMMANDS = "fw:commands"  # stream with a consumer group: commands that wait for an answer, by their id
+FEED = "fw:feed"  # channel: before each batch, the last id before it and its own last
+LIVES = "fw:lives"  # hash: when Redis began anew, and after which id (`life.lua`)
+PARTITIONS = "fw:partitions"  # string: how many there are
 NEWEST = "@newest"  # the field of each state hash that holds the greatest ts so far
 
 

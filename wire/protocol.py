@@ -74,6 +74,7 @@ ERRORS: dict[str, int] = {
     "unknown_vehicle": 404,  # nobody has ever heard of it
     "too_big": 413,
     "too_many_subscriptions": 429,
+    "storage_full": 507,  # Redis has reached its maxmemory: nothing more is stored until there is room
     "unavailable": 503,  # Redis is away; try again
 }
 

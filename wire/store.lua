@@ -1,9 +1,10 @@
 -- Stores a batch: for each entry one atomic append to its log, merge into its state, and publish. A reading that
 -- its log has already is left out.
 --
--- KEYS  the clock, the stream of waiting commands, and, for a bridge, the receipts of its session, which are never
---       the same for two batches
--- ARGV  cap of a log in entries, cap of its age in ms, number of entries, entries, receipts, cap of the receipts in bytes
+-- KEYS  the clock, the stream of waiting commands, the receipts of a bridge's session, and in a cluster the other keys,
+--       so that a slot that is on its way to another master refuses the batch as a whole
+-- ARGV  what logs keep (`KIND=ENTRIES:MS` for each kind), the partition's tag, number of entries, entries, and, from a
+--       bridge, receipts, which are never the same for two batches, and their cap in bytes
 --
 -- Entries are packed as `wire/store.py` says; one argument for all of them, since Redis and Lua spend 0.4 us on each
 -- argument (Redis 7.0, perf), and eight for each entry were a third of the whole.
@@ -12,13 +13,16 @@
 -- The first id is empty when all were, since the whole batch is stored already.
 --
 -- Ids grow over all topics in the order of publishing, also when the clock of the machine steps back;
--- that makes a single id a complete cursor for every client.
+-- that makes a single id a complete cursor for every client. In a cluster, all this is so in each partition.
+--
+-- Before a batch the feed is told the last id before it, and its own last: who misses one can tell from the next.
 --
 -- The state's field `@newest` is the greatest ts so far. A reading with a greater one is new for certain, and goes
 -- into the log as `b`, in order. Every other one goes there as `l`, late, unless reading back finds it there. So does
 -- a historical reading, which changes no state; `@early` is the greatest ts of those that came before they were late.
 
 local floor, find, sub, format, unpack = math.floor, string.find, string.sub, string.format, struct.unpack
+local match = string.match
 local call, try = redis.call, redis.pcall
 
 local MESSAGE, COMMAND = 65534, 65535 -- in the place of the number of parts
@@ -27,7 +31,9 @@ local TURNS = 32
 local FIRST_PAGE, LONGEST_PAGE = 8, 64 -- entries; what comes late is mostly near the end
 
 -- A bridge that has had no answer sends its batch again: what that call has left behind says whether it was stored.
-if KEYS[3] and call('GETRANGE', KEYS[3], -#ARGV[5], -1) == ARGV[5] then
+local receipts = ARGV[5]
+if receipts and call('GETRANGE', KEYS[3], -#receipts, -1) == receipts then
+  call('APPEND', KEYS[3], '') -- a write for WAIT, which knows only those of the same connection
   return { '', tonumber(ARGV[3]) }
 end
 
@@ -43,14 +49,19 @@ if last then
   end
 end
 local prefix = format('%.0f-', ms)
-local cap, oldest, count = ARGV[1], format('%.0f-0', now - ARGV[2]), tonumber(ARGV[3])
+local tag, count = ARGV[2], tonumber(ARGV[3])
 local result = { prefix .. n, 0 }
 
 -- Before anything else, so that no id is ever given twice, even when a later command fails.
+local newest_id = prefix .. (n + count - 1)
 if count > 0 then
-  call('SET', KEYS[1], prefix .. (n + count - 1))
+  call('SET', KEYS[1], newest_id)
+  call(tag == '' and 'PUBLISH' or 'SPUBLISH', tag .. 'fw:feed', (last or '0-0') .. ' ' .. newest_id)
+  if not last then
+    call('HSET', tag .. 'fw:lives', result[1], '0-0') -- see life.lua
+  end
 end
-if KEYS[3] and call('APPEND', KEYS[3], ARGV[5]) > 2 * ARGV[6] then
+if receipts and call('APPEND', KEYS[3], receipts) > 2 * ARGV[6] then
   call('SET', KEYS[3], call('GETRANGE', KEYS[3], -ARGV[6], -1))
 end
 
@@ -132,13 +143,33 @@ local function place(log, state, body, ts, timed, historical)
   return true, false
 end
 
+-- Sharded pub/sub has no patterns: what a pattern would cover is said on a channel of its name.
+local function tell(topic, payload)
+  local text = topic .. ' ' .. payload
+  local all, kind = match(topic, '^%a+/'), match(topic, '[^/]+$')
+  local fleet = match(topic, '^fleets/[^/]+/')
+  call('SPUBLISH', tag .. all .. '*', text)
+  if fleet then
+    call('SPUBLISH', tag .. fleet .. '*', text)
+  end
+  if kind == 'status' or kind == 'replies' then
+    call('SPUBLISH', tag .. topic, payload) -- what a bridge hears of the vehicles that commands wait for
+  end
+end
+
 local turn = time[2] % TURNS
 local function publish(i, log, topic, payload)
-  call('PUBLISH', topic, payload)
+  if tag == '' then
+    call('PUBLISH', topic, payload)
+  else
+    tell(topic, payload)
+  end
   -- Logs are trimmed by turns, some of the entries each time, other ones each time.
   if (i + turn) % TURNS == 0 then
+    local kind = sub(topic, 1, 6) == 'rooms/' and 'rooms' or match(topic, '[^/]+$')
+    local cap, age = match(ARGV[1], kind .. '=(%d+):(%d+)')
     call('XTRIM', log, 'MAXLEN', '~', cap)
-    call('XTRIM', log, 'MINID', '~', oldest)
+    call('XTRIM', log, 'MINID', '~', format('%.0f-0', now - age))
   end
 end
 

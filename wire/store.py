@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -11,12 +12,26 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from wire import keys
+from wire.partition import WHOLE, Partition
 from wire.reading import split
-from wire.topics import carries_messages
+from wire.topics import KINDS, carries_messages
 
-__all__ = ["SCRIPT", "Entry", "Receipts", "Retention", "arguments", "pack_parts", "parse_entry", "parse_state"]
+__all__ = [
+    "RETAINED",
+    "SCRIPT",
+    "SHA",
+    "Entry",
+    "Kept",
+    "Receipts",
+    "Retention",
+    "arguments",
+    "pack_parts",
+    "parse_entry",
+    "parse_state",
+]
 
 SCRIPT = files("wire").joinpath("store.lua").read_text("utf-8")
+SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # by which Redis knows it
 
 _MESSAGE, _COMMAND = b"\xff\xfe\x00", b"\xff\xff\x00"
 _UNTIMED = 0x4000
@@ -37,11 +52,26 @@ class Entry(Struct, frozen=True, gc=False):
     parts: bytes = b""
 
 
-class Retention(NamedTuple):
-    """How much a log keeps; both are approximate, never less."""
+class Kept(NamedTuple):
+    """How much of a log is kept: both are approximate, never less."""
 
     entries: int = 1_000
     age_ms: int = 3_600_000
+
+
+class Retention(NamedTuple):
+    """How much a log keeps, and what is kept of some kinds (or `rooms`) instead."""
+
+    entries: int = 1_000
+    age_ms: int = 3_600_000
+    kinds: tuple[tuple[str, Kept], ...] = ()
+
+    def of(self, kind: str) -> Kept:
+        """What is kept of a kind, or of `rooms`."""
+        return dict(self.kinds).get(kind, Kept(self.entries, self.age_ms))
+
+
+RETAINED = (*KINDS, "rooms")
 
 
 class Receipts(NamedTuple):
@@ -54,9 +84,9 @@ class Receipts(NamedTuple):
 
 
 def arguments(
-    entries: Sequence[Entry], retention: Retention, receipts: Receipts | None = None
-) -> tuple[list[str], list[bytes | int]]:
-    """KEYS and ARGV of one call of the script.
+    entries: Sequence[Entry], retention: Retention, receipts: Receipts | None = None, partition: Partition = WHOLE
+) -> tuple[list[str], list[bytes | int | str]]:
+    """KEYS and ARGV of one call of the script, for entries that are all of one partition.
 
     An entry is packed as: its place in decimals, topic, log and state keys, each behind a byte of length; the body
     behind four; ts in 16 digits, so that it compares as text; how many parts with bodies follow, in two bytes,
@@ -66,15 +96,18 @@ def arguments(
     packed: list[bytes] = []
     last, digits = -1, b""
     for place, entry in zip(_places(len(entries)), entries, strict=False):
-        head, tail = _frame(entry.topic)
+        head, tail = _frame(entry.topic, partition.tag)
         body, ts = entry.body, entry.ts
         if ts != last:
             last, digits = ts, b"%016d" % ts
         packed += (place, head, _LENGTH(len(body)), body, digits, tail or entry.parts)
-    names = [keys.CLOCK, keys.COMMANDS]
-    args: list[bytes | int] = [retention.entries, retention.age_ms, len(entries), b"".join(packed)]
+    client = receipts.client_id if receipts is not None else ""
+    names = [partition.key(name) for name in (keys.CLOCK, keys.COMMANDS, keys.session(client))]
+    if partition.tag:
+        topics = {entry.topic for entry in entries}
+        names += [partition.key(key(topic)) for topic in topics for key in (keys.log, keys.state)]
+    args: list[bytes | int | str] = [_kept(retention), partition.tag, len(entries), b"".join(packed)]
     if receipts is not None:
-        names.append(keys.session(receipts.client_id))
         args += (receipts.packed, receipts.keep)
     return names, args
 
@@ -113,13 +146,19 @@ def _places(count: int) -> list[bytes]:
     return [_short(str(place)) for place in range(count)]
 
 
+@lru_cache(16)
+def _kept(retention: Retention) -> str:
+    kept = ((kind, retention.of(kind)) for kind in RETAINED)
+    return " ".join(f"{kind}={entries}:{age_ms}" for kind, (entries, age_ms) in kept)
+
+
 @lru_cache(200_000)
-def _frame(topic: str) -> tuple[bytes, bytes]:
+def _frame(topic: str, tag: str) -> tuple[bytes, bytes]:
     """What of a packed entry follows from its topic: what is before the body, and, of a message, what ends it."""
     tail = b""
     if carries_messages(topic):
         tail = _COMMAND if topic.endswith("/commands") else _MESSAGE
-    return _short(topic) + _short(keys.log(topic)) + _short(keys.state(topic)), tail
+    return _short(topic) + _short(tag + keys.log(topic)) + _short(tag + keys.state(topic)), tail
 
 
 def _short(text: str) -> bytes:

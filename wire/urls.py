@@ -6,8 +6,11 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from wire.errors import SettingsError
+from wire.partition import MOST_PARTITIONS
 
-__all__ = ["MqttAddress", "check_redis", "parse_mqtt"]
+__all__ = ["MqttAddress", "RedisAddress", "parse_mqtt", "parse_redis"]
+
+DEFAULT_PARTITIONS = 16
 
 
 class MqttAddress(NamedTuple):
@@ -51,7 +54,78 @@ def parse_mqtt(url: str) -> MqttAddress:
     )
 
 
-def check_redis(url: str) -> str:
+class RedisAddress(NamedTuple):
+    """Where Redis is. `hosts`: some of the Sentinels, or of the cluster's nodes, of whom the others are learnt.
+    `service`: what the Sentinels call it. `partitions`: of a cluster, else 0. `url` is as redis-py takes it, for a
+    server at the first of the hosts."""
+
+    url: str
+    hosts: tuple[tuple[str, int], ...] = ()
+    service: str | None = None
+    partitions: int = 0
+
+
+def parse_redis(url: str) -> RedisAddress:
+    """The address in `redis://[user:password@]host[:port][/db]`, `rediss://` (TLS), `unix://PATH`,
+    `redis+sentinel://[user:password@]host:port,host:port/SERVICE[/db]`, or
+    `redis+cluster://[user:password@]host:port,host:port[?partitions=16]` (`rediss+…` for TLS).
+
+    Raises SettingsError when it is none; the text never repeats a password.
+    """
+    scheme, _, rest = url.partition("://")
+    base, _, kind = scheme.partition("+")
+    if kind not in ("", "sentinel", "cluster") or (kind and base not in ("redis", "rediss")):
+        raise SettingsError(_REDIS_FORMS)
+    if not kind:
+        return RedisAddress(_check_redis(url))
+    location, _, query = rest.partition("?")
+    authority, _, path = location.partition("/")
+    credentials, _, names = authority.rpartition("@")
+    hosts = tuple(_host(name, 26379 if kind == "sentinel" else 6379) for name in names.split(","))
+    user = f"{credentials}@" if credentials else ""
+    first = f"{base}://{user}{_bracketed(hosts[0][0])}:{hosts[0][1]}"
+    if kind == "cluster":
+        if path.strip("/"):
+            raise SettingsError("a Redis Cluster has no numbered databases")
+        return RedisAddress(_check_redis(first), hosts, None, _partitions(query))
+    service, _, database = path.partition("/")
+    if not service or query:
+        raise SettingsError(f"Sentinels are asked for a service: {_REDIS_FORMS}")
+    return RedisAddress(_check_redis(f"{first}/{database}" if database else first), hosts, service)
+
+
+_REDIS_FORMS = (
+    "Redis URL must look like redis://host:6379, rediss://:password@host, unix:///path, "
+    "redis+sentinel://host:26379,host:26379/service or redis+cluster://host:6379,host:6379"
+)
+
+
+def _host(name: str, port: int) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{name}")
+        found = parts.hostname, parts.port or port
+    except ValueError as error:
+        raise SettingsError(f"Redis URL can't be read: {error}") from None
+    if not found[0]:
+        raise SettingsError(_REDIS_FORMS)
+    return found[0], found[1]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _partitions(query: str) -> int:
+    if not query:
+        return DEFAULT_PARTITIONS
+    name, _, value = query.partition("=")
+    known = name == "partitions" and value.isascii() and value.isdecimal()
+    if not known or not 2 <= int(value[:9]) <= MOST_PARTITIONS:
+        raise SettingsError(f"of a Redis Cluster, only partitions=2 to {MOST_PARTITIONS} can be said after the ?")
+    return int(value)
+
+
+def _check_redis(url: str) -> str:
     """The URL itself, when it is one of Redis: `redis://`, `rediss://` (TLS) or `unix://`.
 
     Raises SettingsError when it is not; the text never repeats a password.
@@ -63,5 +137,5 @@ def check_redis(url: str) -> str:
         raise SettingsError(f"Redis URL can't be read: {error}") from None
     located = parts.path if parts.scheme == "unix" else parts.hostname
     if parts.scheme not in ("redis", "rediss", "unix") or not located:
-        raise SettingsError("Redis URL must look like redis://host:6379, rediss://:password@host or unix:///path")
+        raise SettingsError(_REDIS_FORMS)
     return url

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from wire import keys
 from wire.command import Reply, reply_of
 from wire.ids import format_id, parse_id
+from wire.partition import Partition
 from wire.reading import Reading, decode_message, decode_reading
 from wire.store import parse_entry, parse_state
 
@@ -32,12 +33,12 @@ class Answers(NamedTuple):
     replies: list[tuple[int, Reply]]
 
 
-async def read_answers(redis: Redis, after: Mapping[str, int]) -> list[Answers]:
+async def read_answers(redis: Redis, partition: Partition, after: Mapping[str, int]) -> list[Answers]:
     """Of each vehicle, `fleets/FLEET/VEHICLE`, with the replies after an id. Raises redis.RedisError."""
     async with redis.pipeline(transaction=False) as pipe:
         for vehicle, order in after.items():
-            pipe.hgetall(keys.state(f"{vehicle}/status"))
-            pipe.xrange(keys.log(f"{vehicle}/replies"), f"({format_id(order)}")
+            pipe.hgetall(partition.key(keys.state(f"{vehicle}/status")))
+            pipe.xrange(partition.key(keys.log(f"{vehicle}/replies")), f"({format_id(order)}")
         found = await pipe.execute(raise_on_error=False)  # a key of another type has nothing for us
     return [
         Answers(

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from ingest.backoff import Backoff
 from wire import keys
+from wire.partition import Partition
 
 __all__ = ["Hearing"]
 
@@ -31,8 +32,16 @@ class Hearing:
     """One pub/sub connection, made again whenever it breaks: then `missed` is called. `hear(channel, payload)` takes
     what comes."""
 
-    def __init__(self, redis: Redis, hear: Callable[[str, bytes], None], missed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        partition: Partition,
+        hear: Callable[[str, bytes], None],
+        missed: Callable[[], None],
+    ) -> None:
         self._redis = redis
+        self._partition = partition
+        self._verb = "SSUBSCRIBE" if partition.tag else "SUBSCRIBE"  # in a cluster pub/sub is sharded
         self._hear = hear
         self._missed = missed
         self._wanted: set[str] = set()
@@ -74,17 +83,23 @@ class Hearing:
         raise TimeoutError
 
     def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "message":
-            self._hear(message["channel"].decode(), message["data"])
+        kind = message["type"]
+        if kind not in ("message", "smessage", "sunsubscribe"):
+            return
+        channel = message["channel"].decode().removeprefix(self._partition.tag)
+        if kind != "sunsubscribe":
+            self._hear(channel, message["data"])
+        elif channel in self._subscribed:
+            raise RedisError("the partition has moved to another master")
 
     async def _adjust(self) -> None:
         if self._pubsub is not None:
             more, less = self._wanted - self._subscribed, self._subscribed - self._wanted
             self._subscribed = set(self._wanted)
             if more:
-                await self._send("SUBSCRIBE", *more)
+                await self._send(self._verb, *map(self._partition.key, more))
             if less:
-                await self._send("UNSUBSCRIBE", *less)
+                await self._send(self._verb.replace("SUB", "UNSUB"), *map(self._partition.key, less))
 
     async def _send(self, *command: str) -> None:
         # Not by `PubSub.subscribe` or `ping`: when they can't write they connect anew, under the feet of the reader.

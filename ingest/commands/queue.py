@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from redis.typing import StreamIdT
 
 from wire import keys
+from wire.partition import Partition
 
 __all__ = ["Queue", "Taken"]
 
@@ -33,15 +34,16 @@ class Taken(NamedTuple):
 class Queue:
     """Raises redis.RedisError when Redis is away. The group is made where it is missing."""
 
-    def __init__(self, redis: Redis, consumer: str) -> None:
+    def __init__(self, redis: Redis, partition: Partition, consumer: str) -> None:
         self._redis = redis
+        self._key = partition.key(keys.COMMANDS)
         self._consumer = consumer
         self._scanned = "0-0"  # how far others' entries were looked through
 
     async def read(self, count: int, block_ms: int) -> list[Taken]:
         """New commands, oldest first; waits for some, so long."""
         found = await self._grouped(
-            lambda: self._redis.xreadgroup(GROUP, self._consumer, {keys.COMMANDS: ">"}, count, block_ms)
+            lambda: self._redis.xreadgroup(GROUP, self._consumer, {self._key: ">"}, count, block_ms)
         )
         if not found:
             return []
@@ -52,7 +54,7 @@ class Queue:
         """Commands of a bridge that is gone: they are ours now."""
         answer: Any = await self._grouped(
             lambda: self._redis.xautoclaim(
-                keys.COMMANDS, GROUP, self._consumer, IDLE_MS, start_id=self._scanned, count=count
+                self._key, GROUP, self._consumer, IDLE_MS, start_id=self._scanned, count=count
             )
         )
         self._scanned = answer[0].decode()
@@ -61,7 +63,7 @@ class Queue:
     async def held(self, most: int) -> set[str]:
         """The ids of what is ours."""
         found: Any = await self._grouped(
-            lambda: self._redis.xpending_range(keys.COMMANDS, GROUP, "-", "+", most, self._consumer)
+            lambda: self._redis.xpending_range(self._key, GROUP, "-", "+", most, self._consumer)
         )
         return {entry["message_id"].decode() for entry in found}
 
@@ -69,7 +71,7 @@ class Queue:
         """Those of them that are ours."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for id in ids:
-                pipe.xpending_range(keys.COMMANDS, GROUP, id, id, 1, self._consumer)
+                pipe.xpending_range(self._key, GROUP, id, id, 1, self._consumer)
             found = await pipe.execute()
         return {entry["message_id"].decode() for entries in found for entry in entries}
 
@@ -77,13 +79,13 @@ class Queue:
         """Keep what is ours from being claimed."""
         if ids:
             wanted: list[StreamIdT] = [*ids]
-            await self._redis.xclaim(keys.COMMANDS, GROUP, self._consumer, 0, wanted, justid=True)
+            await self._redis.xclaim(self._key, GROUP, self._consumer, 0, wanted, justid=True)
 
     async def fetch(self, ids: Iterable[str]) -> list[Taken]:
         """The entries with these ids that are still there."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for id in ids:
-                pipe.xrange(keys.COMMANDS, id, id)
+                pipe.xrange(self._key, id, id)
             found = await pipe.execute()
         return [taken for entries in found for taken in _taken(entries)]
 
@@ -91,8 +93,8 @@ class Queue:
         """Strike them out for good."""
         ids = tuple(ids)
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(keys.COMMANDS, GROUP, *ids)
-            pipe.xdel(keys.COMMANDS, *ids)
+            pipe.xack(self._key, GROUP, *ids)
+            pipe.xdel(self._key, *ids)
             await pipe.execute()
 
     async def _grouped(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -102,7 +104,7 @@ class Queue:
             if not str(error).startswith("NOGROUP"):
                 raise
         try:
-            await self._redis.xgroup_create(keys.COMMANDS, GROUP, id="0", mkstream=True)
+            await self._redis.xgroup_create(self._key, GROUP, id="0", mkstream=True)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):  # another bridge was quicker
                 raise

@@ -14,7 +14,6 @@ from functools import partial
 from math import ceil
 
 import msgspec
-from redis.asyncio import Redis
 
 from ingest.commands.alarm import Alarm
 from ingest.commands.answers import presence_in, read_answers
@@ -24,7 +23,7 @@ from ingest.commands.waiting import Pending, Waiting
 from ingest.downlink import PUBLISHES, Downlink
 from ingest.metrics import Metrics
 from ingest.settings import Settings
-from ingest.store import Batch, DeadLetter, Store
+from ingest.writer import Batch, DeadLetter, Writer
 from wire import keys
 from wire.clock import now_ms
 from wire.command import Command, Reply, decode_command, reply_of
@@ -46,33 +45,35 @@ LOOK = 500  # vehicles that are looked up at once
 
 
 class Commands:
-    """Takes commands, sends them, and settles them. `run` it beside the pipeline, and the downlink beside both.
+    """Takes the commands of one partition, sends them, and settles them. `run` it beside the pipeline, and the
+    downlink beside both.
 
     `subscribed` returns when a reply would be heard: nothing is sent before."""
 
     def __init__(
         self,
         settings: Settings,
-        redis: Redis,
-        store: Store,
+        writer: Writer,
         downlink: Downlink,
         subscribed: Callable[[], Awaitable[None]],
         metrics: Metrics,
     ) -> None:
-        self._redis = redis
-        self._store = store
+        self._writer = writer
         self._downlink = downlink
         self._subscribed = subscribed
         self._metrics = metrics
         self._waiting = Waiting()
-        self._queue = Queue(redis, settings.client_id)
-        self._hearing = Hearing(redis, self._hear, self._doubt)
+        self._queue = Queue(writer.redis, writer.partition, settings.client_id)
+        self._hearing = Hearing(writer.redis, writer.partition, self._hear, self._doubt)
         self._sends = Alarm(self._waiting.next_due)
         self._ends = Alarm(self._waiting.next_end)
         self._settled: set[str] = set()  # to be struck out of the stream
         self._settling = asyncio.Event()
         self._doubtful = False  # whether something may have been said unheard
-        metrics.commands_waiting.set_function(lambda: len(self._waiting))
+
+    def __len__(self) -> int:
+        """How many this bridge holds."""
+        return len(self._waiting)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -91,13 +92,13 @@ class Commands:
                     await asyncio.sleep(left)
                     break
                 count, wait_ms = min(room, READ), ceil(min(left, READ_SECONDS) * 1000)
-                taken = await self._store.patiently(partial(self._queue.read, count, wait_ms))
+                taken = await self._writer.patiently(partial(self._queue.read, count, wait_ms))
                 self._metrics.commands_taken.inc(len(taken))
                 await self._admit(taken, sent=False)
 
     async def _keep(self) -> None:
         """Make what we hold and what Redis says is ours agree."""
-        patiently = self._store.patiently
+        patiently = self._writer.patiently
         before = {pending.id for pending in self._waiting.all}
         ours = await patiently(partial(self._queue.held, 2 * MOST))
         await patiently(partial(self._queue.refresh, ours))
@@ -129,7 +130,7 @@ class Commands:
                 added.append(self._waiting.add(entry.id, vehicle, command, now_ms(), sent=sent))
         if dead:
             log.warning("%d commands that can't be read, the first: %s", len(dead), dead[0].detail)
-            await self._store.write(Batch([], dead))
+            await self._writer.write(Batch([], dead))
         if added:
             await self._hearing.listen(_channels(self._waiting.vehicles))
             await self._look([pending for pending in added if pending is not None])
@@ -172,7 +173,7 @@ class Commands:
             over = self._waiting.over(now_ms(), READ)
             await self._look(over)
             over = [pending for pending in over if pending.id in self._waiting]
-            ours = await self._store.patiently(partial(self._queue.holds, [pending.id for pending in over]))
+            ours = await self._writer.patiently(partial(self._queue.holds, [pending.id for pending in over]))
             entries = []
             for pending in over:
                 if pending.id in ours:
@@ -182,7 +183,7 @@ class Commands:
                     reply = Reply(pending.id, "TIMED_OUT", reason).message(now_ms())
                     entries.append(Entry(f"{pending.vehicle}/replies", encode(reply)))
             if entries:
-                await self._store.write(Batch(entries, []))
+                await self._writer.write(Batch(entries, []))
             for pending in over:
                 self._waiting.forget(pending.id)
                 if pending.id in ours:
@@ -193,7 +194,7 @@ class Commands:
             await self._settling.wait()
             self._settling.clear()
             ids = set(self._settled)
-            await self._store.patiently(partial(self._queue.settle, ids))
+            await self._writer.patiently(partial(self._queue.settle, ids))
             self._settled -= ids
 
     def _leave(self, id: str) -> None:
@@ -210,7 +211,8 @@ class Commands:
         vehicles = list(after)
         for start in range(0, len(vehicles), LOOK):
             some = {vehicle: after[vehicle] for vehicle in vehicles[start : start + LOOK]}
-            for vehicle, presence, replies in await self._store.patiently(partial(read_answers, self._redis, some)):
+            look = partial(read_answers, self._writer.redis, self._writer.partition, some)
+            for vehicle, presence, replies in await self._writer.patiently(look):
                 if presence is not None:
                     self._waiting.present(vehicle, *presence, now_ms())
                     self._sends.changed()

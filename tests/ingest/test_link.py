@@ -20,8 +20,12 @@ from tests.programs import find, free_port, redis_server
 
 @asynccontextmanager
 async def linked(url: str) -> AsyncIterator[Link]:
-    async with Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0)) as redis, Link(redis) as link:
+    async with Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0)) as redis, Link(redis, ready) as link:
         yield link
+
+
+async def ready() -> None:
+    """Nothing is to be done on a new connection."""
 
 
 async def test_answers_of_all_kinds_come_in_order(redis_url: str) -> None:

@@ -99,7 +99,7 @@ async def test_clients_that_join_under_load_miss_nothing(node: Node, store: Stor
             found.append((filter, strategy, await peer.subscribe(filter, strategy=strategy, interval=interval)))
         logs = {topic: await store.log(topic) for topic in FLEETS}
         newest = parse_id(await store.redis.get(keys.CLOCK))
-        await eventually(lambda: node.hub.last == newest)
+        await eventually(lambda: node.hub.last == [newest])
         for node_group in node.hub.groups:
             node_group.flush()
         assert len(found) > 10
@@ -209,7 +209,7 @@ async def test_redis_may_be_stopped_and_started_again(tmp_path: Path) -> None:
                 )
                 await Store(client).numbers(range(5, 10))
             await has(batch, range(5, 10))
-        await eventually(lambda: not node._feed.live)
+        await eventually(lambda: not node._live)
         assert not await node.ready()
         assert (await peer.ask("get", topic=TOPIC))["error"]["reason"] == "unavailable"
         with redis_server(*keeps, port=port, folder=tmp_path) as server:
@@ -238,7 +238,7 @@ async def test_redis_may_come_back_empty() -> None:
                 )
                 await Store(client).numbers(range(5))
             await has(batch, range(5))
-        await eventually(lambda: not node._feed.live)
+        await eventually(lambda: not node._live)
         with redis_server(port=port) as server:
             await eventually(node.ready)
             async with Redis.from_url(server.url) as client:
@@ -331,7 +331,7 @@ async def test_a_snapshot_is_whole_also_after_a_pattern_was_given_up(
 async def test_a_gap_is_told_only_to_those_who_lost_something_and_once(
     store: Store, node: Node, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recover, stored = node._feed._recover, asyncio.Event()
+    recover, stored = node._shards[0]._feed._recover, asyncio.Event()
 
     async def recover_later() -> None:
         await stored.wait()
@@ -342,7 +342,7 @@ async def test_a_gap_is_told_only_to_those_who_lost_something_and_once(
     await small.numbers([0], "fleets/quiet/v1/telemetry")
     busy = await peer.subscribe("fleets/busy/#", **BATCH)
     quiet = await peer.subscribe("fleets/quiet/#", **BATCH)
-    monkeypatch.setattr(node._feed, "_recover", recover_later)
+    monkeypatch.setattr(node._shards[0]._feed, "_recover", recover_later)
     await break_feed(store)
     for start in range(1, 5_001, 500):  # several pages are read to recover
         await small.numbers(range(start, start + 500), "fleets/busy/v1/telemetry")
@@ -362,8 +362,8 @@ async def test_patterns_that_change_while_the_feed_is_away_are_followed_when_it_
 ) -> None:
     async with joined(node) as first, joined(node) as second:
         await first.subscribe("fleets/a/#")
-        assert node._feed._link is not None
-        node._feed._link._transport.abort()
+        assert node._shards[0]._feed._link is not None
+        node._shards[0]._feed._link._transport.abort()
         reply = await second.ask("subscribe", topic="fleets/#")
         assert reply["error"]["reason"] == "unavailable"
         await eventually(node.ready)
@@ -547,7 +547,7 @@ async def test_a_latest_client_that_was_behind_gets_the_state_and_the_count(redi
             await store.numbers([n], f"fleets/a/v{n % 3}/telemetry")
         await eventually(lambda: counted(node, "received_total") == 300)
         peer.reading.set()
-        await eventually(lambda: len(latest.states) == 3 and latest.cursor == format_id(node.hub.last))
+        await eventually(lambda: len(latest.states) == 3 and latest.cursor == format_id(node.hub.last[0]))
         assert sorted(item["values"]["n"] for item in latest.states.values()) == [297, 298, 299]
         sent = len(latest.items())
         assert sent < 100
@@ -585,10 +585,10 @@ async def test_a_client_from_a_node_that_is_ahead_is_sent_nothing_twice(
         await watcher.subscribe("fleets/#", **options)
         await store.numbers(range(5))
         await eventually(lambda: counted(node, "received_total") == 5)
-        ahead = format_id(node.hub.last + 2)  # what another node has sent it, and this one has not received yet
+        ahead = format_id(node.hub.last[0] + 2)  # what another node has sent it, and this one has not received yet
         again = await peer.subscribe("fleets/#", since=ahead, **options)
         await eventually(lambda: not node.hub.groups[0].is_behind(again.peer.session._members[again.id]))
-        for n, order in enumerate(range(node.hub.last + 1, node.hub.last + 5)):
+        for n, order in enumerate(range(node.hub.last[0] + 1, node.hub.last[0] + 5)):
             await store.redis.publish(TOPIC, f"{format_id(order)} ".encode() + encode(Reading(9 + n, {"n": n}, n)))
         wanted = [2, 3] if strategy == "batch" else [3]
         await eventually(lambda: again.items() and again.items()[-1]["seq"] == 3)
@@ -688,8 +688,8 @@ async def test_nothing_is_told_twice_to_who_comes_with_a_cursor_beyond_the_last_
     async with joined(node) as other:
         await other.subscribe("fleets/#", **fields)
         await store.readings((TOPIC, Reading(1, place, 1)))
-        await eventually(lambda: node.hub.last)
-        cursor = format_id(node.hub.last)
+        await eventually(lambda: node.hub.last[0])
+        cursor = format_id(node.hub.last[0])
         again = await peer.subscribe("fleets/#", since=cursor, **fields)
         await eventually(lambda: again.items(snapshot=True))
         await store.readings((TOPIC, Reading(2, place, 2)))

@@ -281,7 +281,7 @@ async def test_two_subscriptions_that_come_to_ask_for_the_same_are_one(
     assert len(group.members) == 1
     await peer.ask("unsubscribe", subscriptionId=both.id)
     assert node.hub.groups == []
-    assert node._interest._needed() == set()
+    assert node._shards[0].interest._needed() == set()
 
 
 async def test_a_message_that_waits_when_something_else_is_asked_for_comes_once(node: Node, peer: Peer) -> None:
@@ -439,7 +439,7 @@ async def test_a_closed_session_leaves_nothing_behind(node: Node) -> None:
         await peer.subscribe("rooms/#")
     assert node.hub.groups == []
     assert not node._outboxes
-    assert node._interest._needed() == set()
+    assert node._shards[0].interest._needed() == set()
 
 
 # Grants
