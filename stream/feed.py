@@ -55,6 +55,7 @@ class Feed:
     ) -> None:
         self._redis = redis
         self._key = partition.key
+        self._where = f", of partition {partition.number}" if partition.tag else ""
         self._shard = "S" if partition.tag else ""
         self._pattern = "S" if partition.tag else "P"
         self._receive = receive
@@ -108,7 +109,7 @@ class Feed:
                 await self._session()
             except (RedisError, OSError, TimeoutError) as error:
                 self._metrics.feed_breaks.inc()
-                log.warning("the feed from Redis broke: %s", str(error) or "silence")
+                log.warning("the feed from Redis broke%s: %s", self._where, str(error) or "silence")
             finally:
                 self._set_live(False)
             await asyncio.sleep(BACKOFF_SECONDS * random.uniform(0.5, 1.5))
@@ -125,7 +126,6 @@ class Feed:
                 self._link.pause()
                 self._announced = await self._recover()
                 self._set_live(True)
-                log.info("the feed from Redis is live")
                 held, self._held = self._held, None
                 self._take(held)
                 self._link.resume()

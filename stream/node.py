@@ -47,6 +47,7 @@ class Node:
         self.publisher = Publisher(places, settings.retention)
         self._replays = Replays(self._read)
         self._outboxes: set[Outbox] = set()
+        self._was_live = False
         self.draining = False
 
     async def run(self) -> None:
@@ -57,6 +58,10 @@ class Node:
                 group.create_task(shard.run(), name=f"shard {shard.partition.number}")
 
     def _look(self) -> None:
+        """A feed has become live, or broke."""
+        if self._live and not self._was_live:
+            log.info("the feed from Redis is live")
+        self._was_live = self._live
         self.metrics.live.set(self._live)
 
     @property

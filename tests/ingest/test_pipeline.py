@@ -160,7 +160,7 @@ async def test_a_bad_topic_never_makes_a_key(servers: Servers, redis: Redis) -> 
     letters = await dead_letters(redis)
     assert [letter["topic"].decode() for letter in letters] == bad
     assert {letter["payload"] for letter in letters} == {payload(1)}
-    ours = {keys.CLOCK, keys.DEAD, keys.FLEETS, keys.fleet("berlin"), keys.log(TOPIC), keys.state(TOPIC)}
+    ours = {keys.CLOCK, keys.LIVES, keys.DEAD, keys.FLEETS, keys.fleet("berlin"), keys.log(TOPIC), keys.state(TOPIC)}
     ours |= {keys.session("bridge"), keys.COMMANDS}
     assert {key.decode() for key in await redis.keys()} == ours
 
