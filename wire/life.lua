@@ -35,6 +35,7 @@ if call('HGET', KEYS[2], '@life') ~= ARGV[1] then
   local began = format('%.0f-0', ms)
   call('SET', KEYS[1], began)
   call('HSET', KEYS[2], '@life', ARGV[1], began, clock)
+  call(ARGV[4], ARGV[3], clock .. ' ' .. began) -- as before a batch: nobody is to think that one is missing
 end
 
 local fields, lives = call('HGETALL', KEYS[2]), {}
