@@ -7,7 +7,7 @@ ARGS   ?=
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-memory soak lock clean
+.PHONY: help install demo test test-cluster check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -32,6 +32,9 @@ check: $(STAMP)  ## ruff and mypy --strict
 
 test: check      ## the whole suite
 	@start=$$(date +%s); $(BIN)/python -m pytest $(ARGS); status=$$?; echo "make test took $$(( $$(date +%s) - start )) s"; exit $$status
+
+test-cluster: $(STAMP) ## the end-to-end tests on a Valkey Cluster of three masters
+	@FLEETWIRE_TEST_STORE=cluster $(BIN)/python -m pytest tests/e2e $(ARGS)
 
 format: $(STAMP) ## let ruff put the code in order
 	$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .

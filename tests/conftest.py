@@ -15,6 +15,7 @@ import redis
 from hypothesis import settings
 from redis.asyncio import Redis
 
+from tests.clusters import Cluster, cluster
 from tests.programs import EmbeddedBroker, broker, mosquitto, redis_server, valkey
 
 settings.register_profile("untimed", deadline=None)  # machines are noisy
@@ -67,10 +68,29 @@ async def redis_client(valkey_url: str) -> AsyncIterator[Redis]:
         yield client
 
 
-@pytest.fixture(params=["embedded", "debian"])
+@pytest.fixture(scope="session")
+def session_cluster() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+# What `servers` are: on a cluster only where `make test-cluster` says so.
+CLUSTERED = os.environ.get("FLEETWIRE_TEST_STORE") == "cluster"
+SERVERS = ["cluster"] if CLUSTERED else ["embedded", "debian"]
+
+DEPLOYED = SERVERS[-1:]  # those whose broker can be deployed
+
+
+@pytest.fixture(params=SERVERS)
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
-    """rumqttd and Valkey, and mosquitto and Redis: the test runs on both, each started just for it."""
-    if request.param == "embedded":
+    """rumqttd and Valkey, and mosquitto and Redis: the test runs on both, each started just for it. Or mosquitto and
+    a Valkey Cluster of three masters."""
+    if request.param == "cluster":
+        running: Cluster = request.getfixturevalue("session_cluster")
+        running.empty()
+        with mosquitto() as mqtt:
+            yield Servers(mqtt.url, mqtt.url, running.url)
+    elif request.param == "embedded":
         with broker() as ports, valkey() as url:
             yield Servers(f"mqtt://127.0.0.1:{ports.port_v5}", f"mqtt://127.0.0.1:{ports.port}", url)
     else:

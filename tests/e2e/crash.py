@@ -19,14 +19,13 @@ from functools import partial
 from typing import NamedTuple
 
 import pytest
-from redis.asyncio import Redis
 
 from fleetwire.verify import report
 from simulator.truth import Manifest
 from tests.e2e.site import BRIDGES, Site, site
 from tests.e2e.system import get
 from tests.programs import eventually
-from wire import keys
+from tests.stored import Stored, stored
 from wire.clock import now_ms
 
 __all__ = ["TARGETS", "Outcome", "Step", "crash", "plan"]
@@ -97,9 +96,9 @@ async def _crash(running: Site, seed: int, steps: Sequence[Step]) -> Outcome:
     started = time.monotonic()
     await running.ready()
     running.load()
-    async with Redis.from_url(running.redis_url) as redis:
+    async with stored(running.redis_url) as redis:
         for fleet in running.manifests:
-            await eventually(partial(redis.sismember, keys.FLEETS, fleet))
+            await eventually(partial(redis.vehicles, fleet))
     killed: Counter[str] = Counter()
     for after_s, name in steps:
         await asyncio.sleep(after_s)
@@ -116,7 +115,7 @@ async def _crash(running: Site, seed: int, steps: Sequence[Step]) -> Outcome:
         )
     # The last recovery is under load, too. A device that ended before it was connected again would have to give up
     # what it has in flight.
-    async with Redis.from_url(running.redis_url) as redis:
+    async with stored(running.redis_url) as redis:
         await eventually(partial(_flowing, redis, list(running.manifests), now_ms()), DRAIN_SECONDS)
     running.unload()
     return await _verified(running, seed, dict(killed), started)
@@ -125,9 +124,9 @@ async def _crash(running: Site, seed: int, steps: Sequence[Step]) -> Outcome:
 async def _verified(running: Site, seed: int, kills: dict[str, int], started: float) -> Outcome:
     """Wait until nothing more comes, then compare what was sent with the logs behind a node."""
     manifests = [Manifest.load(path) for path in running.manifests.values()]
-    async with Redis.from_url(running.redis_url) as redis:
+    async with stored(running.redis_url) as redis:
         await eventually(lambda: _quiet(redis), DRAIN_SECONDS)
-        stored = [await redis.xlen(keys.log(topic)) for manifest in manifests for topic in manifest.topics]
+        lengths = [await redis.length(topic) for manifest in manifests for topic in manifest.topics]
     await eventually(partial(get, running.node_port, "/readyz"))
     found: Counter[str] = Counter()
     for manifest in manifests:
@@ -136,7 +135,7 @@ async def _verified(running: Site, seed: int, kills: dict[str, int], started: fl
         seed=seed,
         kills=kills,
         published=found["sent"],
-        stored=sum(stored),
+        stored=sum(lengths),
         lost=found["lost"],
         duplicates=found["duplicates"],
         invented=found["invented"],
@@ -146,23 +145,22 @@ async def _verified(running: Site, seed: int, kills: dict[str, int], started: fl
     )
 
 
-async def _flowing(redis: Redis, fleets: list[str], since: int) -> bool:
+async def _flowing(redis: Stored, fleets: list[str], since: int) -> bool:
     """Whether every vehicle has sent something after a moment, epoch ms."""
     topics = [
-        f"fleets/{fleet}/{name.decode()}/telemetry"
+        f"fleets/{fleet}/{name}/telemetry"
         for fleet in fleets
-        for name in await redis.smembers(keys.fleet(fleet))
-        if name.startswith(b"v")
+        for name in await redis.vehicles(fleet)
+        if name.startswith("v")
     ]
-    newest = [await redis.hget(keys.state(topic), "@newest") for topic in topics]
-    return all(ts is not None and int(ts) > since for ts in newest)
+    return all([await redis.newest(topic) > since for topic in topics])
 
 
-async def _quiet(redis: Redis) -> bool:
+async def _quiet(redis: Stored) -> bool:
     """Whether nothing was stored for a while."""
-    before = await redis.get(keys.CLOCK)
+    before = await redis.clocks()
     await asyncio.sleep(QUIET_SECONDS)
-    return bool(await redis.get(keys.CLOCK) == before)
+    return await redis.clocks() == before
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ node, and the fleets that load them. What is killed is started again, on the sam
 from __future__ import annotations
 
 import getpass
+import itertools
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from tests.clusters import Cluster, cluster
+from tests.conftest import CLUSTERED
 from tests.deploy.deployed import ROOT, edited
 from tests.e2e.system import get
 from tests.programs import Program, eventually, fleetwire, free_port, mosquitto, redis_server
@@ -56,25 +59,62 @@ class Part:
         return self._past + self.program.output
 
 
+class Masters:
+    """The masters of a cluster, of whom each time another is killed."""
+
+    name = "redis"
+
+    def __init__(self, running: Cluster) -> None:
+        self._cluster = running
+        self._next = itertools.cycle(running.ports)
+        self._killed = 0
+
+    @property
+    def program(self) -> Program:
+        """One of them."""
+        return self._cluster.programs[self._cluster.ports[0]]
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._killed = next(self._next)
+        self._cluster.programs[self._killed].kill()
+
+    def start(self) -> None:
+        """Start it again."""
+        self._cluster.restart(self._killed)
+        self._cluster.whole()
+
+    @property
+    def log(self) -> str:
+        """What those have written that run."""
+        return "\n".join(program.output for program in self._cluster.programs.values())
+
+
 class Site:
     """What runs. Use `site`."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.mqtt_port, self.redis_port, self.node_port = free_port(), free_port(), free_port()
-        self.redis_url = f"redis://127.0.0.1:{self.redis_port}"
+        self.mqtt_port, self.node_port = free_port(), free_port()
         self.manifests = {fleet: folder / f"{fleet}.json" for fleet in FLEETS}
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, Part | Masters] = {}
         self._bridges = {name: free_port() for name in BRIDGES}
         self._database = folder / "mosquitto.db"
         self._stack = stack
         self._add("mosquitto", partial(_mosquitto, _deployed(self.mqtt_port, folder), self.mqtt_port))
-        self._add("redis", partial(_redis, self.redis_port, folder))
+        if CLUSTERED:
+            masters = stack.enter_context(cluster(keeps=KEEPS))
+            self.redis_url = masters.url
+            self.parts["redis"] = Masters(masters)
+        else:
+            port = free_port()
+            self.redis_url = f"redis://127.0.0.1:{port}"
+            self._add("redis", partial(_redis, port, folder))
         for name, port in self._bridges.items():
             self._add(name, partial(self._bridge, name, port))
         self._add("node", partial(fleetwire, "stream", "--port", str(self.node_port), "--redis-url", self.redis_url))
 
     def _add(self, name: str, begin: Callable[[], AbstractContextManager[Program]]) -> None:
-        self.parts[name] = part = Part(name, begin)
+        part = self.parts[name] = Part(name, begin)
         self._stack.callback(part.end)
 
     def _bridge(self, name: str, port: int) -> AbstractContextManager[Program]:

@@ -11,13 +11,12 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from redis.asyncio import Redis
 
 from fleetwire.client import Connection, open_connection
-from tests.conftest import Servers
+from tests.conftest import DEPLOYED, Servers
 from tests.e2e.system import System, get, system
 from tests.programs import Program, eventually, fleetwire, free_port
-from wire import keys
+from tests.stored import stored
 from wire.errors import CommandError
 from wire.urls import parse_mqtt
 
@@ -25,7 +24,7 @@ CAR = "fleets/test/car1"
 Reply = dict[str, Any]
 
 # rumqttd can give no properties to a device of MQTT 3.1.1, and keeps no session over a crash: the demo is its test.
-deployed = pytest.mark.parametrize("servers", ["debian"], indirect=True)
+deployed = pytest.mark.parametrize("servers", DEPLOYED, indirect=True)
 
 
 class Client:
@@ -162,8 +161,8 @@ def bridge(servers: Servers, client_id: str) -> Any:
 
 
 async def settled(servers: Servers) -> bool:
-    async with Redis.from_url(servers.redis) as redis:
-        return not await redis.xlen(keys.COMMANDS)
+    async with stored(servers.redis) as redis:
+        return not await redis.commands()
 
 
 @deployed

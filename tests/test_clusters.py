@@ -1,0 +1,39 @@
+"""The clusters that tests run on do what these want of them."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tests.clusters import Kind, ask, cluster, sentinels
+from wire.partition import slot
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_slots_move_with_their_keys(kind: Kind) -> None:
+    with cluster(kind=kind) as running:
+        port = running.owner(slot("{a}"))
+        ask(port, "SET", "{a}b", "kept")
+        fourth = running.add_master()
+        running.move_key_by_key([slot("{a}")], fourth)
+        assert ask(fourth, "GET", "{a}b") == b"kept"
+        with pytest.raises(redis.exceptions.MovedError):
+            ask(port, "GET", "{a}b")
+        if kind == "valkey":
+            running.move([slot("{a}")], port)
+            assert ask(port, "GET", "{a}b") == b"kept"
+        running.empty()
+        assert ask(running.owner(slot("{a}")), "GET", "{a}b") is None
+
+
+def test_a_replica_takes_the_place_of_its_master() -> None:
+    with sentinels("--appendonly", "yes") as watched:
+        old = watched.master
+        ask(old, "SET", "a", "kept")
+        ask(old, "WAIT", 1, 1000)
+        assert watched.kill_master() == old
+        new = watched.failed_over(old)
+        assert ask(new, "GET", "a") == b"kept"
+        watched.restart(old)
+        assert watched.master == new
+        assert ask(old, "GET", "a") == b"kept"
