@@ -22,7 +22,7 @@ __all__ = ["BRIDGES", "Site", "site"]
 
 BRIDGES = ("bridge-0", "bridge-1")
 FLEETS = {"alone": ("--vehicles", "30"), "carried": ("--vehicles", "10", "--gateway")}
-HZ = 25
+HZ = 8 if CLUSTERED else 25  # each batch goes to many masters there, and each of them syncs its file
 KEEPS = ("--appendonly", "yes", "--appendfsync", "always")  # what Redis has confirmed, it has after a crash too
 ALL = ("--log-entries", "1000000", "--log-age-s", "86400")  # the whole run stays in the logs
 BUSY = ("--batch", "10", "--linger-ms", "0")  # a crash is to find as much as can be half done
