@@ -8,6 +8,7 @@ KILLS  ?= 100
 SEED   ?= 1
 
 .PHONY: help install demo test test-cluster check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-memory soak lock clean
+.PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -56,6 +57,9 @@ bench-filters: $(STAMP)  ## 5,000 filters over 10,000 vehicles: what it costs to
 
 bench-slow: $(STAMP)  ## what clients that stall or read slowly cost the others
 	@$(BIN)/python -m bench.slow $(ARGS)
+
+bench-scale: $(STAMP)  ## one, two and four nodes with the same clients: what a delivery costs
+	@$(BIN)/python -m bench.scale $(ARGS)
 
 bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millions of readings, Redis away
 	@$(BIN)/python -m bench.memory $(ARGS)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from bench.websocket import upgrade
 from wire.errors import Unavailable
 
-__all__ = ["allow_files", "open_all"]
+__all__ = ["allow_files", "connect", "open_all"]
 
 IN_FLIGHT = 500  # connects under way: far below the backlog (2,048), so that the kernel drops none
 PER_ADDRESS = 20_000  # connections from one address, so that its ports (28,000) don't run short
@@ -44,7 +44,7 @@ def open_all(port: int, count: int, receive_bytes: int = 0) -> list[socket.socke
     with select.epoll() as poll:
         while len(opened) < count:
             while started < count and len(under_way) < IN_FLIGHT:
-                connection = _connect(port, f"127.0.0.{1 + started // PER_ADDRESS}", receive_bytes)
+                connection = connect(port, f"127.0.0.{1 + started // PER_ADDRESS}", receive_bytes)
                 poll.register(connection, select.EPOLLIN)
                 under_way[connection.fileno()] = connection, b""
                 started += 1
@@ -65,7 +65,10 @@ def open_all(port: int, count: int, receive_bytes: int = 0) -> list[socket.socke
     return opened
 
 
-def _connect(port: int, source: str, receive_bytes: int) -> socket.socket:
+def connect(port: int, source: str = "127.0.0.1", receive_bytes: int = 0) -> socket.socket:
+    """A non-blocking connection from an address of this machine, on which the upgrade was asked for.
+
+    Raises Unavailable when nobody listens."""
     connection = socket.socket()
     try:
         if receive_bytes:  # before the connect: it says which window is offered

@@ -27,6 +27,7 @@ __all__ = [
     "program",
     "redis_server",
     "says_ready",
+    "stream_node",
     "tree_seconds",
 ]
 
@@ -92,6 +93,16 @@ async def redis_server(logs: Path) -> AsyncIterator[Server]:
     options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
     async with program("redis", find("redis-server", package="redis-server"), *options, logs=logs) as part:
         await listens(part, port)
+        yield Server(port, part)
+
+
+@asynccontextmanager
+async def stream_node(name: str, redis: Server, logs: Path) -> AsyncIterator[Server]:
+    """A node of ours that is ready. Raises Unavailable when it does not start."""
+    port = free_port()
+    options = ("--port", str(port), "--redis-url", f"redis://127.0.0.1:{redis.port}")
+    async with parts.part(name, "stream", *options, logs=logs) as part:
+        await parts.ready(part, f"http://127.0.0.1:{port}/readyz")
         yield Server(port, part)
 
 
