@@ -9,6 +9,7 @@ SEED   ?= 1
 
 .PHONY: help install demo test test-cluster check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-memory soak lock clean
 .PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-memory soak lock clean
+.PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -60,6 +61,9 @@ bench-slow: $(STAMP)  ## what clients that stall or read slowly cost the others
 
 bench-scale: $(STAMP)  ## one, two and four nodes with the same clients: what a delivery costs
 	@$(BIN)/python -m bench.scale $(ARGS)
+
+bench-resume: $(STAMP)  ## 1,000 clients of a node that dies come back to another at once
+	@$(BIN)/python -m bench.resume $(ARGS)
 
 bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millions of readings, Redis away
 	@$(BIN)/python -m bench.memory $(ARGS)
