@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream.item import Item
 from stream.table import State, Table, merge
+from wire.cursor import Cursor
 from wire.reading import Message, Reading, Value
 from wire.topics import matches
 
@@ -25,6 +26,15 @@ topics = st.sampled_from(
         "fleets/bxc/v",
     ]
 )
+PARTITIONS = 2
+
+
+def partition(topic: str) -> int:
+    """Where a topic is here: v1 in the one, the others in the other."""
+    return int("/v1/" not in topic)
+
+
+cursors = st.builds(lambda *orders: Cursor(orders), *[st.integers(0, 10)] * PARTITIONS)
 filters = st.sampled_from(
     [
         "#",
@@ -175,27 +185,57 @@ def test_a_message_is_no_state() -> None:
     assert merge(State(Item(TOPIC, 1, Reading(1, {}))), Item(TOPIC, 2, Message(2, "hello"))) is None
 
 
-@given(st.dictionaries(topics, st.integers(1, 9), max_size=5), filters, st.integers(0, 10))
-@example({"fleets/a/v1/telemetry": 5}, "fleets/a/v1/telemetry/#", 0)
-def test_matching_agrees_with_the_grammar_of_filters(states: dict[str, int], filter: str, after: int) -> None:
+def filled(orders: dict[str, int]) -> Table:
     table = Table()
-    for topic, order in states.items():
-        table.apply(Item(topic, order, Reading(1, {"a": order})))
-    found = table.matching(filter, after)
-    expected = {(topic, order) for topic, order in states.items() if matches(filter, topic) and order > after}
+    for topic, order in orders.items():
+        table.apply(Item(topic, order, Reading(1, {"a": order}), partition=partition(topic)))
+    return table
+
+
+@given(st.dictionaries(topics, st.integers(1, 9), max_size=5), filters, st.none() | cursors)
+@example({"fleets/a/v1/telemetry": 5}, "fleets/a/v1/telemetry/#", None)
+@example({"fleets/a/v1/telemetry": 5, "fleets/a/v2/telemetry": 5}, "fleets/#", Cursor((4, 5)))
+def test_matching_agrees_with_the_grammar_of_filters(
+    states: dict[str, int], filter: str, after: Cursor | None
+) -> None:
+    found = filled(states).matching(filter, after)
+    expected = {
+        (topic, order)
+        for topic, order in states.items()
+        if matches(filter, topic) and (after is None or order > after[partition(topic)])
+    }
     assert {(item.topic, item.order) for item in found} == expected
     assert [item.order for item in found] == sorted(item.order for item in found)
+    assert all(item.partition == partition(item.topic) for item in found)
 
 
-@given(st.sets(topics, max_size=5), st.lists(filters, max_size=3))
-def test_keep_forgets_what_no_filter_matches(held: set[str], kept: list[str]) -> None:
-    table = Table()
-    for topic in held:
-        table.apply(Item(topic, 1, Reading(1, {"a": 1})))
-    table.keep(kept)
-    expected = {topic for topic in held if any(matches(filter, topic) for filter in kept)}
+@given(st.sets(topics, max_size=5), st.lists(filters, max_size=3), st.integers(0, PARTITIONS - 1))
+def test_keep_forgets_what_no_filter_matches(held: set[str], kept: list[str], number: int) -> None:
+    table = filled(dict.fromkeys(held, 1))
+    table.keep(number, kept)
+    expected = {
+        topic for topic in held if partition(topic) != number or any(matches(filter, topic) for filter in kept)
+    }
     assert {item.topic for item in table.matching("#")} == expected
     assert len(table) == len(expected)
+    assert all((table.get(topic) is not None) == (topic in expected) for topic in held)
+
+
+@given(st.dictionaries(topics, st.integers(1, 9), max_size=5), st.integers(0, PARTITIONS - 1), st.integers(0, 10))
+def test_forget_leaves_the_states_of_a_partition_up_to_an_id(states: dict[str, int], number: int, after: int) -> None:
+    table = filled(states)
+    table.forget(number, after)
+    expected = {topic for topic, order in states.items() if partition(topic) != number or order <= after}
+    assert {item.topic for item in table.matching("#")} == expected
+    assert len(table) == len(expected)
+
+
+def test_a_merged_state_is_of_the_partition_of_its_readings() -> None:
+    table = Table()
+    for order, name in enumerate("ab", 1):
+        table.apply(Item(TOPIC, order, Reading(order, {name: order}), partition=1))
+    (state,) = table.matching("#", Cursor((9, 1)))
+    assert (state.partition, state.order, state.values) == (1, 2, {"a": 1, "b": 2})
 
 
 def test_a_table_of_its_own_goes_its_own_way_with_the_stamps_it_had() -> None:
