@@ -36,7 +36,12 @@ MqttUrl = Annotated[
 ]
 RedisUrl = Annotated[
     str,
-    typer.Option(envvar="FLEETWIRE_REDIS_URL", help="Redis or Valkey: redis://, rediss:// (TLS), unix://."),
+    typer.Option(
+        envvar="FLEETWIRE_REDIS_URL",
+        help="Redis or Valkey: redis://[user:password@]host[:port], rediss:// (TLS), unix://PATH;"
+        " redis+sentinel://host:26379,host:26379/SERVICE asks Sentinels for the master;"
+        " redis+cluster://host:6379,host:6379 is a cluster.",
+    ),
 ]
 Host = Annotated[str, typer.Option(envvar="FLEETWIRE_HOST", help="Address to listen on.")]
 Logs = Annotated[
@@ -47,10 +52,17 @@ NodeUrl = Annotated[
 ]
 Token = Annotated[str | None, typer.Option(envvar="FLEETWIRE_TOKEN", help="JWT to show to the node.")]
 LogEntries = Annotated[
-    int, typer.Option(envvar="FLEETWIRE_LOG_ENTRIES", min=1, help="Readings that each topic's log keeps.")
+    int, typer.Option(envvar="FLEETWIRE_LOG_ENTRIES", help="Readings that each topic's log keeps.")
 ]
-LogAge = Annotated[
-    int, typer.Option(envvar="FLEETWIRE_LOG_AGE_S", min=1, help="Seconds that each topic's log keeps.")
+LogAge = Annotated[int, typer.Option(envvar="FLEETWIRE_LOG_AGE_S", help="Seconds that each topic's log keeps.")]
+Kinds = Annotated[
+    str,
+    typer.Option(
+        "--retention",
+        envvar="FLEETWIRE_RETENTION",
+        help="What logs of some kinds keep instead, KIND=ENTRIES:SECONDS, separated by spaces. Kinds: telemetry,"
+        " status, alerts, commands, replies, rooms. The same for bridges and nodes: these write commands and rooms.",
+    ),
 ]
 
 
@@ -136,8 +148,17 @@ def ingest(
             help="Send commands with MQTT 5 properties; not to rumqttd, which can't give them to devices of 3.1.1.",
         ),
     ] = True,
+    replicas: Annotated[
+        int,
+        typer.Option(
+            envvar="FLEETWIRE_REPLICAS",
+            help="Replicas of Redis that must have a reading before it is acknowledged, so that a failover loses"
+            " none. Costs a round trip to them for each batch; while fewer are there, nothing is acknowledged.",
+        ),
+    ] = 0,
     log_entries: LogEntries = 1_000,
     log_age_s: LogAge = 3_600,
+    retention: Kinds = "",
     host: Host = "127.0.0.1",
     metrics_port: Annotated[
         int, typer.Option(envvar="FLEETWIRE_METRICS_PORT", help="Port for /healthz, /readyz and /metrics.")
@@ -153,12 +174,16 @@ def ingest(
         FLEETWIRE_MQTT_URL=mqtts://user:secret@broker fleetwire ingest --client-id bridge-2
 
         fleetwire ingest --layout 'owntracks/{fleet}/{vehicle}=owntracks spBv1.0=sparkplug'
+
+        fleetwire ingest --retention 'status=10000:86400 alerts=10000:604800' --replicas 1
+
+        fleetwire ingest --redis-url redis+sentinel://sentinel-1,sentinel-2,sentinel-3/fleetwire
     """
     from fleetwire.logs import configure
     from fleetwire.serve import serve
     from ingest.app import create_app
     from ingest.settings import Settings
-    from wire.store import Retention
+    from wire.retention import parse_retention
 
     settings = Settings(
         mqtt_url=mqtt_url,
@@ -173,7 +198,8 @@ def ingest(
         inbox=inbox,
         max_ahead_ms=max_ahead_s * 1000,
         command_properties=command_properties,
-        retention=Retention(log_entries, log_age_s * 1000),
+        replicas=replicas,
+        retention=parse_retention(retention, log_entries, log_age_s),
     )
     configure(log_format)
     serve(create_app(settings), host, metrics_port)
@@ -210,6 +236,7 @@ def stream(
     ] = 30.0,
     log_entries: LogEntries = 1_000,
     log_age_s: LogAge = 3_600,
+    retention: Kinds = "",
     log_format: Logs = "text",
 ) -> None:
     """A node: pushes readings to dashboards over WebSocket and Server-Sent Events. Run as many as you need.
@@ -220,11 +247,13 @@ def stream(
 
         fleetwire stream --workers 4
 
+        fleetwire stream --retention 'commands=10000:86400 rooms=500:604800'
+
         FLEETWIRE_JWT_KEY=… fleetwire stream
     """
     from fleetwire.logs import configure
     from stream.settings import Settings
-    from wire.store import Retention
+    from wire.retention import parse_retention
 
     settings = Settings(
         redis_url=redis_url,
@@ -233,7 +262,7 @@ def stream(
         frame_bytes=frame_bytes,
         outbox_bytes=outbox_bytes,
         drain_s=drain_s,
-        retention=Retention(log_entries, log_age_s * 1000),
+        retention=parse_retention(retention, log_entries, log_age_s),
     )
     configure(log_format)
     if workers == 1:

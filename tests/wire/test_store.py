@@ -17,7 +17,8 @@ from wire import keys
 from wire.clock import now_ms
 from wire.ids import parse_id
 from wire.reading import Message, Reading, decode_reading, encode, split
-from wire.store import SCRIPT, Entry, Receipts, Retention, arguments, pack_parts, parse_state
+from wire.retention import MOST
+from wire.store import SCRIPT, Entry, Kept, Receipts, Retention, arguments, pack_parts, parse_state
 
 TOPIC = "fleets/berlin/v1/telemetry"
 OTHER = "fleets/berlin/v2/telemetry"
@@ -187,6 +188,39 @@ async def test_a_log_forgets_what_is_too_old(stored: Stored) -> None:
     assert len(await stored.log(TOPIC)) == 301  # none is as old as that
     await stored.call([entry(speed=6) for _ in range(32)], Retention(1_000, 5_000))
     assert 33 <= len(await stored.log(TOPIC)) < 33 + 100
+
+
+async def test_each_kind_keeps_what_is_said_of_it(stored: Stored) -> None:
+    kinds = {"telemetry": 100, "status": 400, "alerts": 600, "replies": 200, "rooms": 300, "commands": 500}
+    retention = Retention(1_000, 3_600_000, tuple((kind, Kept(cap, 3_600_000)) for kind, cap in kinds.items()))
+    topics = {kind: "rooms/ops" if kind == "rooms" else f"fleets/berlin/v1/{kind}" for kind in kinds}
+    for start in range(0, 1_200, 100):
+        for topic in topics.values():
+            await stored.call([entry(topic, ts=ts) for ts in range(start, start + 100)], retention)
+    kept = {kind: await stored.redis.xlen(keys.log(topic)) for kind, topic in topics.items()}
+    assert all(kinds[kind] <= kept[kind] < kinds[kind] + 150 for kind in kinds), kept
+    assert await stored.redis.xlen(keys.COMMANDS) == 1_200  # those wait until they are settled
+
+
+async def test_a_kind_has_an_age_of_its_own(stored: Stored) -> None:
+    old = now_ms() - 10_000
+    status = "fleets/berlin/v1/status"
+    for topic in (TOPIC, status):
+        for n in range(300):
+            await stored.redis.xadd(keys.log(topic), {"b": b"old"}, id=f"{old}-{n}")
+    retention = Retention(1_000, 5_000, (("status", Kept(1_000, 60_000)),))
+    await stored.call([entry(topic, ts=ts) for ts in range(32) for topic in (TOPIC, status)], retention)
+    await stored.call([entry(topic, ts=ts) for topic in (TOPIC, status) for ts in range(32, 64)], retention)
+    assert await stored.redis.xlen(keys.log(status)) == 364
+    assert 64 <= await stored.redis.xlen(keys.log(TOPIC)) < 64 + 100
+
+
+@pytest.mark.parametrize(
+    "most", [Retention(MOST, MOST * 1000), Retention(1, 1000, (("telemetry", Kept(MOST, MOST * 1000)),))]
+)
+async def test_the_most_that_can_be_said_is_understood(stored: Stored, most: Retention) -> None:
+    await stored.call([entry(ts=ts) for ts in range(64)], most)
+    assert len(await stored.log(TOPIC)) == 64
 
 
 async def test_an_empty_batch_is_nothing(stored: Stored) -> None:
