@@ -24,7 +24,7 @@ __all__ = ["create_app"]
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The bridge. `/healthz`: it runs; `/readyz`: broker and Redis are connected; `/metrics`."""
+    """The bridge. `/healthz`: it runs; `/readyz`: readings flow, or `why` they don't; `/metrics`."""
     metrics = Metrics()
     store = Store(settings, metrics)
     downlink = Downlink(settings, metrics)
@@ -36,7 +36,8 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with store, asyncio.TaskGroup() as group:
-            runs = [("pipeline", pipeline.run), ("downlink", downlink.run), *(("commands", c.run) for c in commands)]
+            runs = [("pipeline", pipeline.run), ("downlink", downlink.run), ("memory", store.watch)]
+            runs += [("commands", c.run) for c in commands]
             tasks = [group.create_task(run(), name=name) for name, run in runs]
             yield
             for task in tasks:
@@ -46,8 +47,9 @@ def create_app(settings: Settings) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        ready = await pipeline.ready()
-        return JSONResponse({"ready": ready, "mqtt": pipeline.connected}, status_code=200 if ready else 503)
+        why = await pipeline.trouble()
+        state = {"ready": why is None, "mqtt": pipeline.connected, **({"why": why} if why else {})}
+        return JSONResponse(state, status_code=503 if why else 200)
 
     async def scrape(request: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -31,6 +31,7 @@ class Link:
         self._connection: Connection | None = None
         self._answers: _Answers | None = None
         self._connecting = asyncio.Lock()
+        self.made = 0  # connections so far: tells whether two calls went over the same one
 
     async def __aenter__(self) -> Link:
         return self
@@ -60,6 +61,7 @@ class Link:
                 answers = _Answers(transport)
                 await self._begin()
                 self._answers = answers
+                self.made += 1
             return self._answers
 
     async def _close(self) -> None:

@@ -26,6 +26,12 @@ class Metrics:
         self.full = Gauge(
             "fleetwire_ingest_redis_full", "Whether Redis refuses to store, by its maxmemory", registry=self.registry
         )
+        self.redis_used = Gauge(
+            "fleetwire_ingest_redis_used_bytes", "Memory that Redis uses", ["server"], registry=self.registry
+        )
+        self.redis_most = Gauge(
+            "fleetwire_ingest_redis_max_bytes", "Its maxmemory; 0 without one", ["server"], registry=self.registry
+        )
         self.waiting = Gauge(
             "fleetwire_ingest_waiting_messages",
             "Messages received and not stored yet; those of QoS 1 are unacknowledged",

@@ -52,9 +52,9 @@ class Pipeline:
         """Returns when it is connected: what is published from then on is heard."""
         await self._subscribed.wait()
 
-    async def ready(self) -> bool:
-        """Whether readings flow: the broker is connected, and Redis answers."""
-        return self.connected and await self._store.ping()
+    async def trouble(self) -> str | None:
+        """Why readings do not flow, if they don't."""
+        return await self._store.trouble() if self.connected else "the broker is not connected"
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from functools import partial
 
+from ingest.memory import LOOK_SECONDS, Report
 from ingest.metrics import Metrics
 from ingest.presence import unknown
 from ingest.receipts import RECEIPT_BYTES
@@ -28,7 +29,10 @@ class Store:
         self.writers = [Writer(places.redis(p), p, metrics, settings) for p in places.layout.partitions]
         self._home = self.writers[places.layout.of(settings.client_id).number]
         self._connected = metrics.connected.labels("redis")
+        self._patience = [writer.patience for writer in self.writers]
+        self._report = Report(metrics)
         self._lifetimes = AsyncExitStack()
+        metrics.full.set_function(lambda: any(patience.full for patience in self._patience))
 
     async def __aenter__(self) -> Store:
         for writer in self.writers:
@@ -38,11 +42,20 @@ class Store:
     async def __aexit__(self, *exc: object) -> None:
         await self._lifetimes.aclose()
 
-    async def ping(self) -> bool:
-        """Whether all of Redis answers."""
+    async def trouble(self) -> str | None:
+        """Why nothing can be stored, if so."""
         answers = all(await asyncio.gather(*(writer.ping() for writer in self.writers)))
         self._connected.set(answers)
-        return answers
+        if not answers:
+            return "Redis does not answer"
+        return next(filter(None, (patience.trouble for patience in self._patience)), None)
+
+    async def watch(self) -> None:
+        """Look at the memory of Redis every now and then, until cancelled."""
+        while True:
+            await asyncio.gather(*(patience.look() for patience in self._patience))
+            self._report(patience.memory for patience in self._patience if patience.memory)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def write(self, batch: Batch, receipts: bytes = b"") -> None:
         """Store the batch: returns when Redis has confirmed all of it.

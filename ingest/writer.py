@@ -7,17 +7,17 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.typing import EncodableT, FieldT
 
-from ingest.backoff import Backoff
 from ingest.link import Link
 from ingest.metrics import Metrics
+from ingest.patience import Patience
 from ingest.receipts import KEPT_BYTES
 from ingest.settings import Settings
 from store import lives
@@ -55,6 +55,14 @@ class Batch(NamedTuple):
     dead: list[DeadLetter]
 
 
+class _Stored(NamedTuple):
+    """What has become of a batch: how many were new, how many its logs had; on which connection, 0 for none."""
+
+    new: int
+    duplicates: int
+    made: int
+
+
 class Writer:
     """Writes batches, in order. A batch is tried until Redis has it; nothing is given up."""
 
@@ -68,7 +76,8 @@ class Writer:
         self._registered: set[str] = set()  # topics whose vehicles need not be registered for a while
         self._register_again = 0.0
         self._given = 0  # the newest id that this bridge was given
-        self._connected = metrics.connected.labels("redis")
+        # A Redis that was away may come back empty.
+        self.patience = Patience(redis, metrics, self._registered.clear)
 
     async def __aenter__(self) -> Writer:
         await self.redis.__aenter__()
@@ -89,8 +98,15 @@ class Writer:
         return True
 
     async def write(self, batch: Batch, receipts: bytes = b"") -> None:
-        """Store the batch, with receipts of where it came from: returns when Redis has confirmed it."""
-        await self._until_done(lambda: self._write(batch, receipts))
+        """Store the batch, with receipts of where it came from: returns when Redis has confirmed it, and replicas."""
+        until_done = self.patience.until_done
+        while True:
+            stored = await until_done(lambda: self._write(batch, receipts))
+            if await until_done(partial(self._replicate, stored.made)):
+                break
+        if stored.duplicates:
+            self._metrics.redelivered.inc(stored.duplicates)
+        self._metrics.stored.inc(stored.new)
 
     async def receipts(self) -> bytes:
         """The receipts of this bridge's session, oldest first."""
@@ -107,6 +123,7 @@ class Writer:
 
     async def _begin(self) -> None:
         """On each new connection, before anything is written there."""
+        await self.patience.check()
         for loss in await lives.begin(self.redis, self.partition, self._given):
             if loss.certain and loss.after < self._given <= loss.until:
                 log.error("Redis has lost what it stored after %s", lives.described(loss))
@@ -119,40 +136,20 @@ class Writer:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await call()
 
-        return await self._until_done(in_time)
+        return await self.patience.until_done(in_time)
 
-    async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
-        backoff = Backoff()
-        while True:
-            try:
-                found = await call()
-            except (RedisError, TimeoutError) as error:
-                delay = backoff.next()
-                self._complain(error, delay)
-                await asyncio.sleep(delay)
-            else:
-                self._connected.set(1)
-                self._metrics.full.set(0)
-                return found
-
-    def _complain(self, error: Exception, delay: float) -> None:
-        if str(error).startswith("OOM"):
-            self._metrics.full.set(1)
-            log.error("Redis is full (maxmemory): nothing is stored or acknowledged; again in %.1f s", delay)
-            return
-        self._connected.set(0)
-        self._metrics.disconnects.labels("redis").inc()
-        self._registered.clear()  # Redis may come back empty
-        log.warning("no answer from Redis: %s; again in %.1f s", error or "silence", delay)
-
-    async def _write(self, batch: Batch, packed: bytes) -> None:
+    async def _write(self, batch: Batch, packed: bytes) -> _Stored:
         started = time.perf_counter()
+        if (memory := self.patience.memory) is None or memory.evicts:
+            await self.patience.check()
         # Registered before the first reading is stored: a crash in between leaves an empty name, never a
         # vehicle that no one can find.
         new = self._unregistered(batch.entries)
         if new or batch.dead:
             await self._note(new, batch.dead)
             self._registered |= new
+        duplicates, made = 0, 0
+        refused: list[int | bytes] = []
         if batch.entries or packed:
             receipts = Receipts(self._settings.client_id, packed, KEPT_BYTES) if packed else None
             names, args = arguments(batch.entries, self._settings.retention, receipts, self.partition)
@@ -161,27 +158,31 @@ class Writer:
                 self._given = parse_id(first) + len(batch.entries) - 1
             else:  # all of it was stored by a call whose answer was lost
                 duplicates = 0
-            if self._settings.replicas:
-                await self._wait()
+            made = self._link.made
             if refused:
                 await self._bury_refused(batch.entries, refused)
-            if duplicates:
-                self._metrics.redelivered.inc(duplicates)
-            self._metrics.stored.inc(len(batch.entries) - duplicates - len(refused) // 2)
         self._metrics.store_seconds.observe(time.perf_counter() - started)
+        return _Stored(len(batch.entries) - duplicates - len(refused) // 2, duplicates, made)
 
     async def _note(self, topics: set[str], dead: list[DeadLetter]) -> None:
-        async with asyncio.timeout(ANSWER_SECONDS), self.redis.pipeline(transaction=False) as pipe:
+        # A transaction, so that a Redis that is full refuses all of it.
+        async with asyncio.timeout(ANSWER_SECONDS), self.redis.pipeline(transaction=True) as pipe:
             self._register(pipe, topics)
             self._bury(pipe, dead)
             await pipe.execute()
 
-    async def _wait(self) -> None:
-        """Until the replicas have it. Raises redis.ConnectionError when they don't, in time: it is tried again."""
+    async def _replicate(self, made: int) -> bool:
+        """Until the replicas have what was written on that connection; False when it is gone, and nobody knows.
+        Raises redis.RedisError when it takes them too long."""
         wanted = self._settings.replicas
+        if not (wanted and made):
+            return True
         have = await self._link.call("WAIT", wanted, WAIT_MS)
+        if self._link.made != made:
+            return False
         if have < wanted:
-            raise RedisConnectionError(f"{have} of {wanted} replicas have it")
+            raise RedisError(f"has {have} replicas that are up to date, of {wanted}")
+        return True
 
     async def _script(self, names: list[str], args: list[bytes | int | str]) -> Any:
         try:
@@ -206,7 +207,7 @@ class Writer:
             dead.append(DeadLetter(entry.topic, "refused", detail, entry.body))
             self._metrics.dead.labels("refused").inc()
         log.error("Redis refused %d of %d readings, the first: %s", len(dead), len(entries), dead[0].detail)
-        await self._note(set(), dead)
+        await self.patience.until_done(lambda: self._note(set(), dead))
 
     def _register(self, pipe: Pipeline, topics: set[str]) -> None:
         key = self.partition.key

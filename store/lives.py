@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
 from wire import keys
 from wire.ids import format_id, parse_id
@@ -14,6 +15,7 @@ from wire.partition import Partition
 __all__ = ["Loss", "begin", "described", "gaps"]
 
 SCRIPT = files("wire").joinpath("life.lua").read_text("utf-8")
+EVEN_IF_FULL = "#!lua flags=allow-oom"
 
 
 class Loss(NamedTuple):
@@ -34,7 +36,11 @@ async def begin(redis: Redis, partition: Partition, seen: int) -> list[Loss]:
     publish = "SPUBLISH" if partition.tag else "PUBLISH"
     names = [partition.key(name) for name in (keys.CLOCK, keys.LIVES)]
     args = (life, format_id(seen), partition.key(keys.FEED), publish)
-    found: Any = await redis.eval(SCRIPT, len(names), *names, *args)
+    found: Any
+    try:
+        found = await redis.eval(SCRIPT, len(names), *names, *args)
+    except OutOfMemoryError:  # the few bytes may be, so that those who only read are not held up
+        found = await redis.eval(f"{EVEN_IF_FULL}\n{SCRIPT}", len(names), *names, *args)
     return [Loss(parse_id(after), parse_id(until), bool(certain)) for after, until, certain in found]
 
 
