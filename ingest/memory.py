@@ -42,14 +42,16 @@ class Memory(NamedTuple):
 
 async def look(redis: Redis) -> Memory:
     """What the server says. Raises redis.RedisError or TimeoutError."""
-    async with asyncio.timeout(ANSWER_SECONDS), redis.client() as one:
-        found = await one.info("memory")
-        connection = one.connection
-    assert connection is not None
+    async with asyncio.timeout(ANSWER_SECONDS):
+        connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_command("INFO", "memory")
+            found = await redis.parse_response(connection, "INFO")
+        finally:
+            await redis.connection_pool.release(connection)
     server = getattr(connection, "path", None) or f"{connection.host}:{connection.port}"
-    return Memory(
-        server, found["used_memory"], found.get("maxmemory", 0), found.get("maxmemory_policy", "noeviction")
-    )
+    policy = found.get("maxmemory_policy", "noeviction")
+    return Memory(server, found["used_memory"], found.get("maxmemory", 0), policy)
 
 
 class Report:

@@ -32,8 +32,12 @@ class Bridge:
     async def ready(self) -> bool:
         """Whether it says that readings flow."""
         response = await self._http.get("/readyz")
-        assert response.json()["ready"] is (response.status_code == 200)
+        assert response.json()["ready"] is (response.status_code == 200) is ("why" not in response.json())
         return response.status_code == 200
+
+    async def why(self) -> str:
+        """Why it says that readings do not flow; empty when they do."""
+        return str((await self._http.get("/readyz")).json().get("why", ""))
 
     async def healthy(self) -> bool:
         """Whether it says that it runs."""
