@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from fleetwire.acceptor import Acceptor
 from wire.errors import SettingsError, Unavailable
 
 __all__ = ["GRACEFUL_SECONDS", "Server", "bind", "serve"]
@@ -45,6 +46,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         super().__init__(config)
+        self._acceptors: list[Acceptor] = []
         self._drain: Callable[[], None] = getattr(app.state, "drain", lambda: None)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -54,11 +56,21 @@ class Server(uvicorn.Server):
         if self._failed:
             raise Unavailable("stopped after an internal error; see the log above")
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        self._acceptors = [Acceptor(listener, self._protocol, self.config.backlog) for listener in sockets or ()]
+
+    def _protocol(self) -> asyncio.Protocol:
+        options = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        return self.config.http_protocol_class(**options)
+
     async def on_tick(self, counter: int) -> bool:
         # A lifespan that failed has taken its background work with it: nothing left to serve.
         return await super().on_tick(counter) or self._failed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
         self._drain()  # streams would never end by themselves
         await super().shutdown(sockets)
 

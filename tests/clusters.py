@@ -223,7 +223,7 @@ class Watched:
     def _serve(self, port: int, *more: str) -> None:
         folder = self._folder / str(port)
         folder.mkdir(exist_ok=True)
-        options = (*self._keeps, "--repl-diskless-sync-delay", "0", *more)
+        options = (*self._keeps, "--repl-diskless-sync-delay", "0", "--shutdown-on-sigterm", "now force", *more)
         served: Served = self._stack.enter_context(redis_server(*options, port=port, folder=folder))
         self._servers[port] = served.program
 
@@ -234,7 +234,8 @@ class Watched:
             "bind 127.0.0.1",
             f"dir {self._folder}",
             f"sentinel monitor fleet 127.0.0.1 {master} 2",
-            "sentinel down-after-milliseconds fleet 500",
+            # Not all at once: votes that split cost seconds.
+            f"sentinel down-after-milliseconds fleet {500 + 250 * number}",
             "sentinel failover-timeout fleet 2000",
         )
         config.write_text("\n".join(lines) + "\n")
