@@ -174,7 +174,9 @@ class Group:
     def snapshot(self, member: Member, after: Cursor | None = None) -> None:
         """Offer a member the state of everything that matches and changed after a cursor, and admit it. Where that
         does not say what it knows, it is the state of everything."""
-        items = self.picture.since(after if self.query.resumable else None)
+        if not self.query.resumable:
+            after = None
+        items = self.picture.since(after)
         member.cursor = self.horizon if after is None else self.horizon.later(after)
         frames = list(self.frames(items, member.cursor, snapshot=True))
         for frame in frames or [self._frame([], member.cursor, snapshot=True)]:

@@ -1,8 +1,8 @@
 """Pictures, held against a model that remembers everything: whoever joins, lags, leaves, comes back or asks for
 something else, in the end everybody knows what they asked for.
 
-The sessions are real, and so are hub and groups; only the log is in memory. Time stands still: a group flushes when a
-rule says so. Frames and outboxes are small, so that both overflow.
+Node and sessions are real; only what Redis would have is in memory. Time stands still: a group flushes when a rule
+says so. Frames, pages and outboxes are small, so that all overflow.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -19,20 +20,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, precondition, rule
 
 from stream import group as module
-from stream.auth import Authority
 from stream.geo import position
-from stream.group import Group, Member
+from stream.group import Group
+from stream.history import Page
 from stream.hub import Hub
 from stream.item import Item
+from stream.member import Member
 from stream.metrics import Metrics
 from stream.node import Node
-from stream.outbox import Outbox, QueuedOutbox
+from stream.outbox import QueuedOutbox
 from stream.query import query
 from stream.session import Session
 from stream.settings import Settings
 from stream.table import Table
 from wire import protocol
+from wire.cursor import Cursor, format_cursor, parse_cursor
 from wire.ids import parse_id
+from wire.partition import Layout
 from wire.reading import Message, Reading, Value
 from wire.topics import matches
 
@@ -42,7 +46,9 @@ Fields = dict[str, Any]
 Event = dict[str, Any]
 
 LATITUDE, LONGITUDE = "CurrentLocation.Latitude", "CurrentLocation.Longitude"
-TOPICS = ["fleets/a/1/telemetry", "fleets/a/2/telemetry", "fleets/b/1/telemetry"]
+TOPICS = [f"fleets/{name}/telemetry" for name in ("a/1", "a/5", "b/1")]  # each in another one of three partitions
+PAGE_ITEMS = 3
+TURNS = 20  # of the loop, until everybody has done what there is to do
 DIFF = 2
 CHANGE = {
     "variant": "change",
@@ -94,41 +100,54 @@ def inside(values: dict[str, Value]) -> bool:
     return where is not None and max(map(abs, where)) <= 1
 
 
-class MemoryNode(Node):
-    """A node whose log is a list, and whose clock is whoever flushes."""
+class MemoryHistory:
+    """The part of a log that is in one partition, in small pages."""
 
-    def __init__(self) -> None:
-        # Without feed and history, which need Redis.
-        self.settings = Settings()
-        self.metrics = METRICS
-        self.authority = Authority(None)
-        self.hub = Hub(Table(), self.metrics)
-        self._outboxes: set[Outbox] = set()
-        self._replayed: set[Member] = set()
-        self.draining = False
-        self.log: list[Item] = []
+    def __init__(self, log: list[Item], number: int) -> None:
+        self._log = log
+        self._number = number
 
-    async def follow(self, filter: str) -> None:
-        pass
-
-    def unfollow(self, filter: str) -> None:
-        pass
-
-    def _replay_later(self, member: Member) -> None:
-        group = member.group
-        until = max(member.cursor, group.horizon)
-        items = [
+    async def read(self, filter: str, after: int, until: int, limit: int) -> Page:
+        await asyncio.sleep(0)
+        found = [
             item
-            for item in self.log
-            if member.cursor < item.order <= until and matches(group.query.filter, item.topic) and group.wants(item)
+            for item in self._log
+            if item.partition == self._number and after < item.order <= until and matches(filter, item.topic)
         ]
-        for frame in group.frames(group.picture.blank().news(items), until):
-            member.outbox.put(frame)
-        member.cursor = until
-        group.rejoin(member)
+        items = found[: min(limit, PAGE_ITEMS)]
+        more = len(items) < len(found)
+        return Page(items, items[-1].order if more else until, more, {})
+
+
+class NoInterest:
+    """Whoever stores something gives it to the hub."""
+
+    def hold(self, filter: str) -> None:
+        pass
+
+    async def ready(self, filter: str) -> None:
+        pass
+
+    def release(self, filter: str) -> None:
+        pass
+
+
+class MemoryNode(Node):
+    """A node whose log is a list, and whose clock is whoever flushes. An id is the place in the list, of whatever
+    partition."""
+
+    def __init__(self, redis_url: str) -> None:
+        super().__init__(Settings(redis_url=redis_url))
+        self.log: list[Item] = []
+        for shard in self._shards:
+            shard.history = MemoryHistory(self.log, shard.partition.number)  # type: ignore[assignment]
+            shard.interest = NoInterest()  # type: ignore[assignment]
+
+    async def run(self) -> None:
+        await self._replays.run()
 
     def store(self, topic: str, body: Reading | Message) -> Item:
-        item = Item(topic, len(self.log) + 1, body)
+        item = Item(topic, len(self.log) + 1, body, partition=self.layout.of(topic).number)
         self.log.append(item)
         self.hub.deliver(item)
         return item
@@ -145,7 +164,8 @@ class Client:
         self.seen: dict[str, int] = {}  # topic -> the last id
         self.ids: list[int] = []  # of live items
         self.told: list[tuple[Event, Event]] = []  # live items with their frames
-        self.cursor = self.start = 0
+        self.cursor = Cursor.start(len(node.layout))
+        self.start = 0
         self.lagged = self.more = False
         self.ask_for(fields)
 
@@ -170,7 +190,7 @@ class Client:
         """Read the next frame, if there is one."""
         self.lagged |= any(member.group.is_behind(member) for member in self.session._members.values())
         getting = asyncio.ensure_future(self.outbox.get())
-        for _ in range(3):
+        for _ in range(TURNS):
             await asyncio.sleep(0)
         if not getting.done():
             getting.cancel()
@@ -204,7 +224,7 @@ class Client:
                 self.ids.append(order)
                 self.told.append((event, item))
             self._learn(item)
-        cursor = parse_id(event["cursor"])
+        cursor = parse_cursor(event["cursor"], len(self.cursor))
         assert snapshot or cursor >= self.cursor
         self.cursor = cursor
 
@@ -234,6 +254,7 @@ class Client:
 class PictureMachine(RuleBasedStateMachine):
     """Anything that can happen to clients that ask for just what they show."""
 
+    redis_url = "redis+cluster://127.0.0.1?partitions=3"
     clients = Bundle("clients")
     gone = Bundle("gone")
 
@@ -248,7 +269,8 @@ class PictureMachine(RuleBasedStateMachine):
         ]
         for one in self.patches:
             one.start()
-        self.node = MemoryNode()
+        self.node = MemoryNode(self.redis_url)
+        self.running = self.loop.create_task(self.node.run())
         self.here: list[Client] = []
         self.began: dict[str, int] = {}  # by group
         self.windows: dict[tuple[str, int], int] = {}  # group, end -> begin
@@ -257,16 +279,16 @@ class PictureMachine(RuleBasedStateMachine):
     def _beginning(self, init: Any) -> Any:
         def record(group: Group, *args: Any) -> None:
             init(group, *args)
-            self.began[group.id] = group.cursor
+            self.began[group.id] = max(group.cursor)
 
         return record
 
     def _flushing(self, flush: Any) -> Any:
         def record(group: Group) -> None:
-            before = group.cursor
+            before = max(group.cursor)
             flush(group)
-            if group.cursor > before:
-                self.windows[group.id, group.cursor] = before
+            if max(group.cursor) > before:
+                self.windows[group.id, max(group.cursor)] = before
 
         return record
 
@@ -274,6 +296,9 @@ class PictureMachine(RuleBasedStateMachine):
         try:
             self._settle()
         finally:
+            self.running.cancel()
+            with suppress(asyncio.CancelledError):
+                self.loop.run_until_complete(self.running)
             for one in self.patches:
                 one.stop()
             self.loop.close()
@@ -330,7 +355,7 @@ class PictureMachine(RuleBasedStateMachine):
         client.inside, client.seen = set(before.inside), dict(before.seen)
         client.ids, client.start, client.lagged = list(before.ids), before.start, True
         client.cursor = before.cursor
-        return self._enter(client, since=f"0-{before.cursor}")
+        return self._enter(client, since=format_cursor(before.cursor))
 
     @rule(target=gone, client=consumes(clients))
     def leave(self, client: Client) -> Any:
@@ -338,7 +363,7 @@ class PictureMachine(RuleBasedStateMachine):
         self.here.remove(client)
         while self.wait(client.take()):
             pass
-        return client if client.cursor else multiple()
+        return client if any(client.cursor) else multiple()
 
     @rule(
         client=clients,
@@ -352,9 +377,9 @@ class PictureMachine(RuleBasedStateMachine):
         if fields == client.fields:
             return
         if fields.get("strategy") != "batch" or client.fields.get("strategy") != "batch":
-            client.start = self.node.hub.last
+            client.start = len(self.node.log)
         elif client.query.resumable is False:
-            client.start = self.node.hub.last  # of what was not told before nothing is due
+            client.start = len(self.node.log)  # of what was not told before nothing is due
         self.wait(client.update(fields))
 
     @rule(client=clients, frames=st.integers(1, 4))
@@ -374,7 +399,7 @@ class PictureMachine(RuleBasedStateMachine):
 
     def _enter(self, client: Client, **fields: Any) -> Client:
         if not fields:
-            client.start = self.node.hub.last
+            client.start = len(self.node.log)
         self.wait(client.send("subscribe", topic="fleets/#", meta=True, **client.fields, **fields))
         self.here.append(client)
         return client
@@ -470,7 +495,7 @@ class PictureMachine(RuleBasedStateMachine):
 
     def _check_windows(self, client: Client) -> None:
         for frame, item in [] if client.lagged else client.told:
-            end = parse_id(frame["cursor"])
+            end = max(parse_cursor(frame["cursor"], len(client.cursor)))
             group = client.group.id
             if (group, end) not in self.windows or len(frame["data"]) == module.FRAME_ITEMS:
                 continue  # not the last frame of a flush
@@ -506,8 +531,16 @@ class PictureMachine(RuleBasedStateMachine):
         return any(item.body.ts >= newest.get(name, 0) for name in item.values)
 
 
+class SingleMachine(PictureMachine):
+    """The same without a cluster."""
+
+    redis_url = "redis://127.0.0.1"
+
+
 TestPicture = PictureMachine.TestCase
 TestPicture.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestSinglePicture = SingleMachine.TestCase
+TestSinglePicture.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 
 
 # The same, in small
@@ -539,7 +572,7 @@ class Viewer:
 
 @pytest.fixture
 def hub() -> Hub:
-    return Hub(Table(), METRICS)
+    return Hub(Layout(), Table(), METRICS)
 
 
 CAR = TOPICS[0]
@@ -549,7 +582,7 @@ def tell(hub: Hub, ts: int, historical: bool = False, topic: str = CAR, **values
     """A reading; `at` is a position, 0 in the box and 5 outside."""
     if "at" in values:
         values |= {LATITUDE: 0, LONGITUDE: values.pop("at")}
-    hub.deliver(Item(topic, hub.last + 1, Reading(ts, values, historical=historical)))
+    hub.deliver(Item(topic, hub.last[0] + 1, Reading(ts, values, historical=historical)))
 
 
 async def test_a_box_is_told_of_who_is_in_it_and_once_of_who_has_left(hub: Hub) -> None:
@@ -621,7 +654,7 @@ async def test_of_a_fence_only_the_events_asked_for_are_told_but_the_snapshot_is
 
 async def test_who_lags_hears_of_the_last_crossing(hub: Hub) -> None:
     for place, catch_up in ((BOX, None), (FENCE, "enter")):
-        hub = Hub(Table(), METRICS)
+        hub = Hub(Layout(), Table(), METRICS)
         tell(hub, 0, y=0, topic=TOPICS[1])
         slow = Viewer(hub, limit=1, **place)
         for ts, at in enumerate([0, 5, 0], 1):
@@ -765,14 +798,14 @@ async def test_what_is_told_as_it_came_shares_its_bytes_with_other_groups(hub: H
         assert len(await viewer.next()) == 1
     assert list(item._encoded or {}) == [viewers[0].group.query.view.key]
     assert hub.table.get(CAR) is item
-    assert viewers[1].group.picture.since(0) == [item]
+    assert viewers[1].group.picture.since(None) == [item]
 
 
 async def test_a_cursor_beyond_the_last_flush_is_no_reason_to_leave_anything_out(hub: Hub) -> None:
     viewer = Viewer(hub, **BOX)
     tell(hub, 1, at=0)
-    again = Member(viewer.group, QueuedOutbox(1 << 20), hub.last)
-    viewer.group.snapshot(again, hub.last)
+    again = Member(viewer.group, QueuedOutbox(1 << 20), hub.reached)
+    viewer.group.snapshot(again, hub.reached)
     viewer.group.flush()
     frames = [await again.outbox.get(), await again.outbox.get()]  # type: ignore[attr-defined]
     assert [len(json.loads(frame.data)["data"]) for frame in frames] == [0, 1]
