@@ -175,6 +175,8 @@ class Feed:
         try:
             before, last, *lost = announced.decode().split()
             after, until = parse_id(before), parse_id(last)
+            if lost not in ([], ["lost"]):
+                raise ValueError("said by somebody else")
         except ValueError:  # anyone with redis-cli may publish anything
             self._metrics.malformed.inc()
             return True
