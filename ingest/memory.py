@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from ingest.metrics import Metrics
 
-__all__ = ["LOOK_SECONDS", "Memory", "Report", "look"]
+__all__ = ["LOOK_SECONDS", "TIGHT", "Memory", "Report", "look"]
 
 log = logging.getLogger("fleetwire.ingest.memory")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from ingest.memory import TIGHT
 from ingest.metrics import Metrics as IngestMetrics
 from stream.metrics import Metrics as StreamMetrics
 
@@ -42,6 +43,19 @@ def test_every_rule_says_who_how_bad_and_what() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in ("page", "warn", "info")
         assert "{{ $labels.instance }}" in rule["annotations"]["summary"]
+
+
+def test_the_rules_about_memory_are_loud_before_redis_is_full() -> None:
+    found = {rule["alert"]: rule for rule in rules()}
+    assert found["FleetwireRedisFull"]["labels"]["severity"] == "page"
+    assert "for" not in found["FleetwireRedisFull"]
+    limit = re.search(r"> ([0-9.]+)$", found["FleetwireRedisMemory"]["expr"])
+    assert limit is not None
+    assert float(limit[1]) == TIGHT  # where the bridge warns in its log
+    assert set(re.findall(r"\$labels\.(\w+)", str(found["FleetwireRedisMemory"]["annotations"]))) == {
+        "server",
+        "instance",
+    }
 
 
 def test_rules_about_hops_ask_for_hops_and_limits_that_there_are() -> None:
