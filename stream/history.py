@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from asyncio import Future
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,6 +14,8 @@ import msgspec
 from redis.asyncio import Redis
 
 from stream.item import Item
+from stream.logs import Entry, Reader
+from stream.pipe import Pipe, open_pipe
 from stream.table import State, merge
 from wire import keys, topics
 from wire.ids import LAST, format_id, parse_id
@@ -26,6 +31,7 @@ T = TypeVar("T")
 
 PIPELINE_COMMANDS = 1_000
 PAGE_ITEMS = 1_000
+_FIELDS = (b"b", b"l")  # of the entries of a log, see `wire.store.parse_entry`
 
 
 class Page(NamedTuple):
@@ -99,9 +105,20 @@ class History:
         clock = await self._redis.get(self._key(keys.CLOCK))
         return parse_id(clock) if clock else 0
 
+    async def complete(self) -> int:
+        """The id up to which the logs have all that there will ever be: ids are given by the clock of Redis."""
+        clock, (seconds, micros) = await self.last(), await self._redis.time()
+        return max(clock, parse_id(f"{seconds * 1000 + micros // 1000}-0") - 1)
+
     async def read(self, filter: str, after: int, until: int, limit: int) -> Page:
         """The logs of what a filter matches, after one id up to another."""
         return await self.page(await self.topics(filter), after, until, limit)
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        """What `stream.logs` reads with, on a connection of its own."""
+        async with open_pipe(self._redis) as pipe:
+            yield _Reader(pipe, self._key)
 
     async def page(self, names: list[str], after: int, until: int = LAST, limit: int = PAGE_ITEMS) -> Page:
         """The logs of some topics after one id up to another, at most `limit` items."""
@@ -140,6 +157,34 @@ class History:
 
     def _item(self, topic: str, order: int, body: Body) -> Item:
         return Item(topic, order, body, partition=self._partition.number)
+
+
+class _Reader:
+    """A `stream.logs.Reader`."""
+
+    def __init__(self, pipe: Pipe, key: Callable[[str], str]) -> None:
+        self._pipe = pipe
+        self._key = key
+
+    def entries(self, topic: str, after: int, until: int, count: int) -> Future[list[Entry]]:
+        span = f"({format_id(after)}", format_id(until)
+        return self._pipe.ask(_entries, "XRANGE", self._key(keys.log(topic)), *span, "COUNT", str(count))
+
+    def trimmed(self, topic: str, after: int) -> Future[int]:
+        return self._pipe.ask(partial(_trimmed, after), "XINFO", "STREAM", self._key(keys.log(topic)))
+
+
+def _entries(reply: Any) -> list[Entry]:
+    if isinstance(reply, Exception):
+        raise reply
+    return [(id, fields[1] if fields[0] in _FIELDS else b"") for id, fields in reply]
+
+
+def _trimmed(after: int, reply: Any) -> int:
+    if isinstance(reply, Exception):  # there is no such log
+        return 0
+    found = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    return _trimmed_after({name.decode(): value for name, value in found.items()}, after)
 
 
 def _trimmed_after(info: dict[str, Any], after: int) -> int:

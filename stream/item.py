@@ -48,18 +48,20 @@ class View:
 
     def shows(self, body: Body) -> bool:
         """Whether there is anything in it to show."""
-        return self._pattern is None or isinstance(body, Message) or any(map(self._wants, body.values))
+        return self._pattern is None or isinstance(body, Message) or any(map(self.wants, body.values))
 
     def values(self, reading: Reading) -> dict[str, Value]:
         """The reading's values that are to be shown."""
         if self._pattern is None:
             return reading.values
-        return {name: value for name, value in reading.values.items() if self._wants(name)}
+        return {name: value for name, value in reading.values.items() if self.wants(name)}
 
-    def _wants(self, name: str) -> bool:
+    def wants(self, name: str) -> bool:
+        """Whether a signal is to be shown."""
+        if self._pattern is None:
+            return True
         wanted = self._wanted.get(name)
         if wanted is None:
-            assert self._pattern is not None
             wanted = self._pattern.fullmatch(name) is not None
             if len(self._wanted) < _MAX_CACHED_NAMES:
                 self._wanted[name] = wanted

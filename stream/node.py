@@ -7,6 +7,7 @@ import logging
 
 from store.places import Places
 from stream.answering import answering
+from stream.archive import Archive
 from stream.auth import Authority
 from stream.group import Group
 from stream.hub import Hub
@@ -15,6 +16,7 @@ from stream.member import Member
 from stream.metrics import Metrics
 from stream.outbox import Outbox
 from stream.pages import Pages, read
+from stream.past import Past
 from stream.publisher import Publisher
 from stream.query import Query
 from stream.replays import Replays
@@ -45,6 +47,7 @@ class Node:
             for partition in self.layout.partitions
         ]
         self.publisher = Publisher(places, settings.retention)
+        self.past = Past(Archive(self.layout, self._shards))
         self._replays = Replays(self._read)
         self._outboxes: set[Outbox] = set()
         self._was_live = False
@@ -182,16 +185,6 @@ class Node:
         async with answering():
             found = await asyncio.gather(*(shard.history.merged_states(filter) for shard in self.shards(filter)))
         return sorted((item for items in found for item in items), key=lambda item: (item.order, item.partition))
-
-    async def page(self, filter: str, after: Cursor, until: Cursor, limit: int) -> Pages:
-        """Stored items of what a filter matches. Raises CommandError, reason `unavailable`."""
-        shards = self.shards(filter)
-        async with answering():
-            # What is stored meanwhile could be in one log and not yet in another: it belongs to the next page.
-            lasts = await asyncio.gather(*(shard.history.last() for shard in shards))
-            for shard, last in zip(shards, lasts, strict=True):
-                until = until.at(shard.partition.number, min(last, until[shard.partition.number]))
-            return await read(shards, filter, after, until, limit)
 
     async def _read(self, filter: str, after: Cursor, until: Cursor) -> Pages:
         async with answering():

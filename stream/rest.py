@@ -9,9 +9,10 @@ from msgspec import Raw
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stream.download import download
+from stream.formats import chosen
 from stream.http import grants, json_response, node
-from stream.item import Item, View
-from stream.session import next_page, span, trimmed
+from stream.item import View
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError
@@ -19,7 +20,7 @@ from wire.errors import CommandError
 __all__ = ["command", "history", "publish", "state"]
 
 
-_LISTS = {"signals", "bbox", "window"}
+_LISTS: dict[type, set[str]] = {protocol.Subscribe: {"signals", "bbox", "window"}, protocol.History: {"signals"}}
 _MAPS = {"filter", "geofence"}
 
 
@@ -27,16 +28,27 @@ async def state(request: Request) -> Response:
     """The current state of what `topic` matches."""
     asked = command(protocol.Get, request)
     grants(request).check("subscribe", topics.check_filter(asked.topic))
-    return _items(await node(request).states(asked.topic), asked.meta)
+    view = View("json", meta=asked.meta)
+    states = await node(request).states(asked.topic)
+    return json_response({"ts": now_ms(), "data": [Raw(item.encoded(view)) for item in states]})
 
 
 async def history(request: Request) -> Response:
-    """Stored readings of what `topic` matches, oldest first; `cursor` goes on as `after`."""
-    asked = command(protocol.History, request)
+    """What was stored of what `topic` matches: in JSON or MessagePack a page, whose `cursor` goes on as `after`; as
+    NDJSON or CSV a download of all of it."""
+    format = chosen(request.query_params.get("format"), request.headers.get("accept", ""))
+    asked: protocol.History = command(protocol.History, request, "format")
     grants(request).check("subscribe", topics.check_filter(asked.topic))
-    serving = node(request)
-    page = await serving.page(asked.topic, *span(asked, len(serving.layout)), asked.limit)
-    return _items(page.items, asked.meta, cursor=next_page(page), trimmed=trimmed(page))
+    past = node(request).past
+    if format == "json" or format == "msgpack":
+        page = await past.page(asked, format)
+        found = {"cursor": page.cursor, "trimmed": page.trimmed}
+        present = {name: value for name, value in found.items() if value is not None}
+        content = {"ts": now_ms(), **present, "data": page.data}
+        return Response(protocol.encode(content, format), media_type=f"application/{format}")
+    if "limit" in request.query_params:
+        raise CommandError("bad_request", f"limit is of pages: {format} is all of it, as far as from and to say")
+    return await download(past, asked, format)
 
 
 async def publish(request: Request) -> Response:
@@ -64,14 +76,14 @@ class _Publish(msgspec.Struct, forbid_unknown_fields=True):
     ttl: protocol.Ttl | None = None
 
 
-def command(kind: type[Any], request: Request) -> Any:
-    """The query string as the command of the WebSocket protocol that asks for the same.
+def command(kind: type[Any], request: Request, *besides: str) -> Any:
+    """The query string, but for some parameters, as the command of the WebSocket protocol that asks for the same.
 
     Lists are separated by commas; `filter` and `geofence` are JSON. Raises CommandError, reason `bad_request`, for a
     field that is unknown, missing or of a wrong type.
     """
-    fields: dict[str, Any] = dict(request.query_params)
-    for name in _LISTS & fields.keys():
+    fields: dict[str, Any] = {name: text for name, text in request.query_params.items() if name not in besides}
+    for name in _LISTS.get(kind, set()) & fields.keys():
         fields[name] = fields[name].split(",")
     for name in _MAPS & fields.keys():
         fields[name] = _map(name, fields[name])
@@ -86,10 +98,3 @@ def _map(name: str, text: str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise CommandError("bad_request", f"{name} is JSON: {error}") from None
-
-
-def _items(items: list[Item], meta: bool, **fields: str | None) -> Response:
-    view = View("json", meta=meta)
-    data = [Raw(item.encoded(view)) for item in items]
-    present = {name: value for name, value in fields.items() if value is not None}
-    return json_response({"ts": now_ms(), **present, "data": data})

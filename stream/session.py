@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -12,17 +11,15 @@ from msgspec import Raw
 
 from stream.auth import Grants
 from stream.group import Group
-from stream.item import Item, View
+from stream.item import View
 from stream.member import Member
 from stream.node import Node
 from stream.outbox import Frame, Outbox
-from stream.pages import Pages
 from stream.query import Query, query
 from wire import protocol, topics
 from wire.clock import now_ms
-from wire.cursor import Cursor, format_cursor, parse_cursor
+from wire.cursor import Cursor, parse_cursor
 from wire.errors import CommandError, TopicError
-from wire.ids import LAST, parse_id
 from wire.protocol import Format
 
 __all__ = ["Session"]
@@ -84,12 +81,13 @@ class Session:
                 self._reply(protocol.PublishReply(action=action, request_id=command.request_id, ts=now_ms(), id=id))
             case protocol.Get():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
-                self._reply_items(command, action, await self._node.states(command.topic))
+                view = View(self._format, meta=command.meta)
+                states = await self._node.states(command.topic)
+                self._reply_items(command, action, [Raw(item.encoded(view)) for item in states])
             case protocol.History():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
-                after, until = span(command, len(self._node.layout))
-                page = await self._node.page(command.topic, after, until, command.limit)
-                self._reply_items(command, action, page.items, next_page(page), trimmed(page))
+                page = await self._node.past.page(command, self._format)
+                self._reply_items(command, action, page.data, page.cursor, page.trimmed)
             case protocol.Authorize():
                 self._grants = self._node.authority.grants(command.authorization)
                 self._expire_at(self._grants.expires)
@@ -104,7 +102,7 @@ class Session:
         Raises CommandError and TopicError."""
         topic = topics.check_filter(command.topic)
         self._grants.check("subscribe", topic)
-        since = cursor(command.since, len(self._node.layout)) if command.since is not None else None
+        since = _cursor(command.since, len(self._node.layout)) if command.since is not None else None
         if len(self._members) >= self._node.settings.subscriptions:
             raise CommandError(
                 "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
@@ -203,12 +201,10 @@ class Session:
         self,
         command: protocol.Get | protocol.History,
         action: str,
-        items: Sequence[Item],
+        data: list[Raw],
         cursor: str | None = None,
         trimmed: str | None = None,
     ) -> None:
-        view = View(self._format, meta=command.meta)
-        data = [Raw(item.encoded(view)) for item in items]
         reply = protocol.ItemsReply(
             action=action, request_id=command.request_id, ts=now_ms(), cursor=cursor, trimmed=trimmed, data=data
         )
@@ -229,34 +225,9 @@ def _topic(topic: str) -> str:
     return topic
 
 
-def cursor(text: str, partitions: int) -> Cursor:
+def _cursor(text: str, partitions: int) -> Cursor:
     """The cursor in a text. Raises CommandError, reason `invalid_cursor`."""
     try:
         return parse_cursor(text, partitions)
     except ValueError:
         raise CommandError("invalid_cursor", "not a cursor of this service") from None
-
-
-def span(command: protocol.History, partitions: int) -> tuple[Cursor, Cursor]:
-    """What a history command asks for: after the first, up to the second."""
-    until = _before(command.to + 1) if command.to is not None else LAST
-    if command.after is not None:
-        after = cursor(command.after, partitions)
-    else:
-        after = Cursor((_before(command.from_),) * partitions)
-    return after, Cursor((until,) * partitions)
-
-
-def _before(ms: int) -> int:
-    """The last id before a millisecond."""
-    return max(0, parse_id(f"{ms}-0") - 1) if ms < 10**15 else LAST
-
-
-def next_page(page: Pages) -> str | None:
-    """The cursor of the page after this one, if there is one."""
-    return format_cursor(page.until) if page.more else None
-
-
-def trimmed(page: Pages) -> str | None:
-    """The cursor up to which the logs no longer have everything that was asked for, if so."""
-    return format_cursor(page.lost) if any(page.lost) else None

@@ -31,7 +31,9 @@ __all__ = [
     "Get",
     "History",
     "ItemsReply",
+    "Last",
     "MessageItem",
+    "Numbers",
     "Ping",
     "Publish",
     "PublishReply",
@@ -43,6 +45,7 @@ __all__ = [
     "Ttl",
     "Unsubscribe",
     "Update",
+    "WindowItem",
     "decode_command",
     "encode",
     "error_reply",
@@ -60,6 +63,7 @@ Strategy = Literal["latest", "batch"]
 SignalPattern = Annotated[str, Meta(min_length=1, max_length=256)]
 Signals = Annotated[tuple[SignalPattern, ...], Meta(min_length=1, max_length=256)]
 Limit = Annotated[int, Meta(ge=1, le=10_000)]
+Width = Annotated[int, Meta(ge=1_000, le=86_400_000)]
 Ttl = Annotated[int, Meta(ge=1, le=MAX_TTL)]
 
 ERRORS: dict[str, int] = {
@@ -185,14 +189,21 @@ class Get(_Command, tag="get"):
 
 class History(_Command, tag="history"):
     """Stored readings of what a filter matches, oldest first; `from`, `to`: epoch ms of storing, both included.
-    `after`: a reply's cursor, for the next page."""
+    `after`: a reply's cursor, for the next page. `signals`: as of a subscription. `window`: ms; instead of the
+    readings what they come to in each such stretch of their own `ts`, topic by topic (`WindowItem`)."""
 
     topic: Filter
     from_: Milliseconds = msgspec.field(default=0, name="from")
     to: Milliseconds | None = None
     limit: Limit = 1_000
     after: str | None = None
+    signals: Signals | None = None
     meta: bool = False
+    window: Width | None = None
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.meta:
+            raise ValueError("meta is of readings: a window has none")
 
 
 class Authorize(_Command, tag="authorize"):
@@ -235,6 +246,29 @@ class MessageItem(Struct, omit_defaults=True):
     ts: int
     data: Any
     sender: str | None = None
+
+
+class Numbers(Struct):
+    """What the numbers of a signal come to in a window."""
+
+    min: float | int
+    max: float | int
+    mean: float
+
+
+class Last(Struct):
+    """The newest value of a signal that was never a number in a window."""
+
+    last: Value
+
+
+class WindowItem(Struct):
+    """What `count` readings of a topic come to. `ts`: epoch ms, where the window begins."""
+
+    topic: str
+    ts: int
+    count: int
+    values: dict[str, Numbers | Last]
 
 
 class SubscriptionEvent(Struct, rename="camel", tag_field="action", tag="subscription", omit_defaults=True):

@@ -1,0 +1,172 @@
+"""Walks through logs: topic by topic, or all of them together in the order of ids."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
+
+from stream.answering import answering
+from wire.ids import parse_id
+
+__all__ = ["Entry", "Logs", "Reach", "Reader", "Record", "Stretch", "by_topic", "chunks", "in_order", "lost"]
+
+T = TypeVar("T")
+
+Entry = tuple[bytes, bytes]  # id and body
+
+READ_ENTRIES = 4_000  # asked for at once, over all topics that are read together
+AHEAD = 2  # topics that are asked for while another is worked on
+LEAST = 10  # entries of one topic that are worth a command
+ASKED = 500  # commands under way at once
+SLICE, SLICE_BYTES = 500, 131_072  # most records given at once, and bytes of them, but for the last
+
+
+class Reader(Protocol):
+    """Asks at once; what is awaited is the answer, in the order of asking. Raises redis.RedisError."""
+
+    def entries(self, topic: str, after: int, until: int, count: int) -> Awaitable[list[Entry]]:
+        """The first `count` entries of a log after one id up to another; a foreign one has an empty body."""
+        ...
+
+    def trimmed(self, topic: str, after: int) -> Awaitable[int]:
+        """The id up to which entries after `after` are, or may be, gone from a log; 0 when none are."""
+        ...
+
+
+class Logs(Protocol):
+    """Where the logs are. Raises redis.RedisError when Redis is away."""
+
+    async def topics(self, filter: str) -> list[str]:
+        """The topics that a filter matches."""
+        ...
+
+    async def complete(self, filter: str) -> int:
+        """The id up to which the logs of these topics have all that there will ever be."""
+        ...
+
+    def reader(self, names: Iterable[str]) -> AbstractAsyncContextManager[Reader]:
+        """A reader of one's own for the logs of some topics."""
+        ...
+
+
+class Reach(NamedTuple):
+    """What is read: the logs of topics, by name, after one id up to another."""
+
+    names: list[str]
+    after: int
+    until: int
+
+
+class Stretch(NamedTuple):
+    """Bodies from the log of a topic; `end`: the last of them."""
+
+    topic: str
+    bodies: list[bytes]
+    end: bool
+
+
+class Record(NamedTuple):
+    """An entry with its topic and its id as `wire.ids.parse_id` orders it."""
+
+    topic: str
+    order: int
+    body: bytes
+
+
+async def by_topic(reader: Reader, reach: Reach) -> AsyncGenerator[Stretch, None]:
+    """All logs, one after the other. Raises CommandError, reason `unavailable`, as all of these do."""
+    names, after, until = reach
+    rest = iter(names)
+    asked = deque((name, reader.entries(name, after, until, READ_ENTRIES)) for name in islice(rest, AHEAD))
+    while asked:
+        topic, answer = asked.popleft()
+        entries = await _answered(answer)
+        asked.extend((name, reader.entries(name, after, until, READ_ENTRIES)) for name in islice(rest, 1))
+        while len(entries) == READ_ENTRIES:
+            yield Stretch(topic, [body for _, body in entries], end=False)
+            entries = await _answered(reader.entries(topic, parse_id(entries[-1][0]), until, READ_ENTRIES))
+        yield Stretch(topic, [body for _, body in entries], end=True)
+
+
+async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) -> AsyncGenerator[list[Record], None]:
+    """All logs together, some records at a time. `at_once`: how many are read at once, of all logs."""
+    sources = [_Source(name, reach.after) for name in reach.names]
+    at_once = min(at_once, READ_ENTRIES)
+    await _fill(reader, reach.until, sources, at_once)
+    heap = [(source.head, place) for place, source in enumerate(sources) if source.records]
+    heapify(heap)
+    found: list[Record] = []
+    size = 0
+    while heap:
+        place = heap[0][1]
+        source = sources[place]
+        record = source.records.popleft()
+        found.append(record)
+        size += len(record.body)
+        if not source.records and source.open:
+            await _fill(reader, reach.until, sources, at_once)
+        if source.records:
+            heapreplace(heap, (source.head, place))
+        else:
+            heappop(heap)
+        if len(found) == SLICE or size >= SLICE_BYTES or not heap:
+            yield found
+            found, size = [], 0
+
+
+async def lost(reader: Reader, names: Iterable[str], after: int) -> int:
+    """The newest id up to which some of the logs no longer have all that was stored after one; 0 when all have it."""
+    found = 0
+    for some in chunks(names, ASKED):
+        for answer in [reader.trimmed(name, after) for name in some]:
+            found = max(found, await _answered(answer))
+    return found
+
+
+class _Source:
+    """A log, as far as it was read; `open`: there may be more."""
+
+    __slots__ = ("open", "reached", "records", "topic")
+
+    def __init__(self, topic: str, after: int) -> None:
+        self.topic = topic
+        self.reached = after
+        self.records: deque[Record] = deque()
+        self.open = True
+
+    @property
+    def head(self) -> int:
+        return self.records[0].order
+
+    def feed(self, entries: Sequence[Entry], count: int) -> None:
+        topic = self.topic
+        self.records.extend(Record(topic, parse_id(id), body) for id, body in entries)
+        self.open = len(entries) == count
+        if self.records:
+            self.reached = self.records[-1].order
+
+
+async def _fill(reader: Reader, until: int, sources: Sequence[_Source], at_once: int) -> None:
+    """Read on in all logs of which not much is left: mostly they run out together."""
+    unread = [source for source in sources if source.open]
+    count = max(LEAST, at_once // max(1, len(unread)))
+    for some in chunks((source for source in unread if len(source.records) <= count // 2), ASKED):
+        answers = [reader.entries(source.topic, source.reached, until, count) for source in some]
+        for source, answer in zip(some, answers, strict=True):
+            source.feed(await _answered(answer), count)
+
+
+async def _answered(answer: Awaitable[T]) -> T:
+    async with answering():
+        return await answer
+
+
+def chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The values in lists of this size; the last may be shorter."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
