@@ -8,6 +8,7 @@ KILLS  ?= 100
 SEED   ?= 1
 
 .PHONY: help install demo test test-cluster check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-history bench-retention bench-memory soak lock clean
+.PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-history bench-slow bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -53,6 +54,9 @@ bench-idle: $(STAMP)  ## 10,000 idle connections to one node: memory, connection
 
 bench-filters: $(STAMP)  ## 5,000 filters over 10,000 vehicles: what it costs to match a reading
 	@$(BIN)/python -m bench.filters $(ARGS)
+
+bench-history: $(STAMP)  ## an hour of 1,000 vehicles in Redis, read back: readings, windows, CSV
+	@$(BIN)/python -m bench.history $(ARGS)
 
 bench-slow: $(STAMP)  ## what clients that stall or read slowly cost the others
 	@$(BIN)/python -m bench.slow $(ARGS)

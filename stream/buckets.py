@@ -40,12 +40,12 @@ class Buckets:
                 bucket.add(column, ts, begin, end)
         return unread
 
-    def items(self) -> list[WindowItem]:
+    def items(self) -> Iterator[WindowItem]:
         """The buckets that have readings, oldest first."""
-        return [
-            WindowItem(self._topic, start, bucket.count, {name: one.told() for name, one in bucket.signals.items()})
-            for start, bucket in sorted(self._buckets.items(), key=lambda found: found[0])
-        ]
+        for start in sorted(self._buckets):
+            bucket = self._buckets[start]
+            told = {name: signal.told() for name, signal in bucket.signals.items()}
+            yield WindowItem(self._topic, start, bucket.count, told)
 
     def _cuts(self, ts: Sequence[int]) -> Iterator[tuple[_Bucket, int, int]]:
         """Each bucket of these, with where its readings begin and end."""

@@ -14,7 +14,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from stream.item import Item
-from stream.logs import Entry, Reader
+from stream.logs import Entries, Reader
 from stream.pipe import Pipe, open_pipe
 from stream.table import State, merge
 from wire import keys, topics
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 PIPELINE_COMMANDS = 1_000
 PAGE_ITEMS = 1_000
-_FIELDS = (b"b", b"l")  # of the entries of a log, see `wire.store.parse_entry`
+_FIELDS = {b"b", b"l"}  # of the entries of a log, see `wire.store.parse_entry`
 
 
 class Page(NamedTuple):
@@ -166,7 +166,7 @@ class _Reader:
         self._pipe = pipe
         self._key = key
 
-    def entries(self, topic: str, after: int, until: int, count: int) -> Future[list[Entry]]:
+    def entries(self, topic: str, after: int, until: int, count: int) -> Future[Entries]:
         span = f"({format_id(after)}", format_id(until)
         return self._pipe.ask(_entries, "XRANGE", self._key(keys.log(topic)), *span, "COUNT", str(count))
 
@@ -174,10 +174,15 @@ class _Reader:
         return self._pipe.ask(partial(_trimmed, after), "XINFO", "STREAM", self._key(keys.log(topic)))
 
 
-def _entries(reply: Any) -> list[Entry]:
+def _entries(reply: Any) -> Entries:
     if isinstance(reply, Exception):
         raise reply
-    return [(id, fields[1] if fields[0] in _FIELDS else b"") for id, fields in reply]
+    contents = [content for _, content in reply]
+    if {content[0] for content in contents} <= _FIELDS:
+        bodies = [content[1] for content in contents]
+    else:
+        bodies = [content[1] if content[0] in _FIELDS else b"" for content in contents]
+    return Entries([id for id, _ in reply], bodies)
 
 
 def _trimmed(after: int, reply: Any) -> int:

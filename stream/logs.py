@@ -10,26 +10,31 @@ from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
 from stream.answering import answering
-from wire.ids import parse_id
+from wire.ids import SEQUENCE_BITS
 
-__all__ = ["Entry", "Logs", "Reach", "Reader", "Record", "Stretch", "by_topic", "chunks", "in_order", "lost"]
+__all__ = ["Entries", "Logs", "Reach", "Reader", "Record", "Stretch", "by_topic", "chunks", "in_order", "lost"]
 
 T = TypeVar("T")
 
-Entry = tuple[bytes, bytes]  # id and body
-
-READ_ENTRIES = 4_000  # asked for at once, over all topics that are read together
+READ_ENTRIES = 4_000
 AHEAD = 2  # topics that are asked for while another is worked on
 LEAST = 10  # entries of one topic that are worth a command
 ASKED = 500  # commands under way at once
 SLICE, SLICE_BYTES = 500, 131_072  # most records given at once, and bytes of them, but for the last
 
 
+class Entries(NamedTuple):
+    """Entries of a log in two lists, as many in both; the body of a foreign one is empty."""
+
+    ids: list[bytes]
+    bodies: list[bytes]
+
+
 class Reader(Protocol):
     """Asks at once; what is awaited is the answer, in the order of asking. Raises redis.RedisError."""
 
-    def entries(self, topic: str, after: int, until: int, count: int) -> Awaitable[list[Entry]]:
-        """The first `count` entries of a log after one id up to another; a foreign one has an empty body."""
+    def entries(self, topic: str, after: int, until: int, count: int) -> Awaitable[Entries]:
+        """The first `count` entries of a log after one id up to another."""
         ...
 
     def trimmed(self, topic: str, after: int) -> Awaitable[int]:
@@ -84,12 +89,12 @@ async def by_topic(reader: Reader, reach: Reach) -> AsyncGenerator[Stretch, None
     asked = deque((name, reader.entries(name, after, until, READ_ENTRIES)) for name in islice(rest, AHEAD))
     while asked:
         topic, answer = asked.popleft()
-        entries = await _answered(answer)
+        ids, bodies = await _answered(answer)
         asked.extend((name, reader.entries(name, after, until, READ_ENTRIES)) for name in islice(rest, 1))
-        while len(entries) == READ_ENTRIES:
-            yield Stretch(topic, [body for _, body in entries], end=False)
-            entries = await _answered(reader.entries(topic, parse_id(entries[-1][0]), until, READ_ENTRIES))
-        yield Stretch(topic, [body for _, body in entries], end=True)
+        while len(ids) == READ_ENTRIES:
+            yield Stretch(topic, bodies, end=False)
+            ids, bodies = await _answered(reader.entries(topic, _order(ids[-1]), until, READ_ENTRIES))
+        yield Stretch(topic, bodies, end=True)
 
 
 async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) -> AsyncGenerator[list[Record], None]:
@@ -142,10 +147,10 @@ class _Source:
     def head(self) -> int:
         return self.records[0].order
 
-    def feed(self, entries: Sequence[Entry], count: int) -> None:
+    def feed(self, entries: Entries, count: int) -> None:
         topic = self.topic
-        self.records.extend(Record(topic, parse_id(id), body) for id, body in entries)
-        self.open = len(entries) == count
+        self.records.extend([Record(topic, _order(id), body) for id, body in zip(*entries, strict=True)])
+        self.open = len(entries.ids) == count
         if self.records:
             self.reached = self.records[-1].order
 
@@ -158,6 +163,12 @@ async def _fill(reader: Reader, until: int, sources: Sequence[_Source], at_once:
         answers = [reader.entries(source.topic, source.reached, until, count) for source in some]
         for source, answer in zip(some, answers, strict=True):
             source.feed(await _answered(answer), count)
+
+
+def _order(id: bytes) -> int:
+    """As `parse_id`, for an id that Redis has written: in a quarter of the time."""
+    ms, _, n = id.partition(b"-")
+    return int(ms) << SEQUENCE_BITS | int(n)
 
 
 async def _answered(answer: Awaitable[T]) -> T:
