@@ -28,7 +28,7 @@ INDEX = """Fleetwire node
   WS   /v1/stream                   subprotocols fleetwire.v1.json and fleetwire.v1.msgpack
   GET  /v1/events?topic=FILTER      Server-Sent Events: try  curl -N 'http://…/v1/events?topic=fleets/%23'
   GET  /v1/state?topic=FILTER       the current state
-  GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit
+  GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit, window (ms), format (json, csv …)
   POST /v1/publish                  {"topic": "rooms/ops", "data": …}, or a command to a vehicle
   GET  /healthz  /readyz  /metrics
 """

@@ -273,6 +273,11 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("bad_request", {"action": "history", "topic": "#", "to": 1 << 53}),
     ("bad_request", {"action": "history", "topic": "#", "limit": 0}),
     ("bad_request", {"action": "history", "topic": "#", "limit": 10_001}),
+    ("bad_request", {"action": "history", "topic": "#", "window": 999}),
+    ("bad_request", {"action": "history", "topic": "#", "window": 86_400_001}),
+    ("bad_request", {"action": "history", "topic": "#", "window": ["min"]}),
+    ("bad_request", {"action": "history", "topic": "#", "window": 1_000, "meta": True}),
+    ("bad_request", {"action": "history", "topic": "#", "signals": []}),
     ("bad_request", {"action": "authorize", "authorization": None}),
 ]
 
