@@ -1,7 +1,7 @@
 """Accepts connections, many at a time.
 
-libuv, and so uvloop, accepts one connection in each turn of the loop. When a thousand clients come back at once, turns
-get long: the last of them waited 20 s at the door, and 5 s since.
+libuv, and so uvloop, accepts one connection in each turn of the loop. When a thousand clients come back at once,
+turns get long: the last of them waited 20 s at the door, and 5 s since.
 """
 
 from __future__ import annotations

