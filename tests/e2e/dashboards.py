@@ -33,10 +33,10 @@ class Dashboard:
             if event["action"] == "gap":
                 self.gaps.append(event)
                 continue
-            if event.get("snapshot"):  # what it knew is void
-                for item in event["data"]:
-                    self.values.pop(item["topic"], None)
             for item in event["data"]:
+                if event.get("snapshot"):  # what it knew is void
+                    self.values.pop(item["topic"], None)
+                    self.ids.pop((item["topic"], item["id"]), None)
                 self.ids[item["topic"], item["id"]] += 1
                 self._show(item)
 
