@@ -1,10 +1,11 @@
-"""`make bench-scale`: what a delivery costs when one, two or four nodes share the same clients.
+"""`make bench-scale`: what a delivery costs when the dashboards multiply, and nodes with them.
 
-The same load goes straight into one Redis, as the bridge stores it, and the same dashboards are spread evenly over
-the nodes, those of each fleet too: each node follows every fleet, the worst that a balancer can do. The rate is
-modest, so that nothing saturates. Each reading costs a node something (receive, decode, the table, a frame for each
-fleet) whoever watches: with more nodes that is paid more often. Exit status 1 unless every dashboard was given every
-reading of its fleet that Redis has, and each once.
+The same load goes straight into one Redis, as the bridge stores it. One, two and four nodes have as many dashboards
+each: a node that is added brings its own share of clients. These are spread evenly, those of each fleet too: each node
+follows every fleet, the worst that a balancer can do. The rate is modest, so that nothing saturates. Each reading costs
+a node something (receive, decode, the table, a frame for each fleet) whoever watches: what that comes to when the same
+dashboards are spread over more nodes than they need is printed beside it. Exit status 1 unless every dashboard was
+given every reading of its fleet that Redis has, and each once.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MOST = 1.15  # times what a delivery costs at one node
 
 
 class Scene(NamedTuple):
-    """Dashboards, fleets and vehicles; readings a second; seconds of each run; runs of each number of nodes."""
+    """Dashboards of each node, fleets and vehicles; readings a second; seconds of each run; runs of each number of nodes."""
 
     dashboards: int
     fleets: int
@@ -62,14 +63,14 @@ class Run(NamedTuple):
         return (self.nodes_s + self.redis_s) / self.deliveries * 1e6
 
 
-async def _run(scene: Scene, nodes: int) -> Run:
+async def _run(scene: Scene, nodes: int, dashboards_each: int) -> Run:
     """So many nodes, fresh servers."""
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetwire-bench-")))
         redis = await stack.enter_async_context(redis_server(logs))
         numbers = range(1, nodes + 1)
         up = [await stack.enter_async_context(stream_node(f"node-{number}", redis, logs)) for number in numbers]
-        plan = Plan(Fleets(scene.fleets, scene.vehicles), [node.port for node in up], scene.dashboards)
+        plan = Plan(Fleets(scene.fleets, scene.vehicles), [node.port for node in up], dashboards_each * nodes)
         dashboards = await stack.enter_async_context(child("bench.followers", msgspec.json.encode(plan).decode()))
         await dashboards.answer()
         load = await stack.enter_async_context(
@@ -90,7 +91,7 @@ async def _run(scene: Scene, nodes: int) -> Run:
     nodes_s, redis_s = (end - start for start, end in zip(cpu_before, cpu_after, strict=True))
     run = Run(after.deliveries - before.deliveries, nodes_s, redis_s, outcome.wrong(stored.readings))
     progress(
-        f"{_named(nodes)}: {run.deliveries / scene.seconds:,.0f} deliveries/s; CPU of a million {run.cost:.2f} s, "
+        f"{_named(nodes)}, {dashboards_each * nodes} dashboards: {run.deliveries / scene.seconds:,.0f} deliveries/s; CPU of a million {run.cost:.2f} s, "
         f"with Redis {run.all_cost:.2f} s; CPU of the dashboards {after.cpu_s - before.cpu_s:.2f} s, "
         f"of the load {stored.cpu_s:.2f} s, which was {stored.late_s * 1000:.0f} ms behind at most"
     )
@@ -99,20 +100,29 @@ async def _run(scene: Scene, nodes: int) -> Run:
 
 async def scale(scene: Scene, nodes: list[int]) -> Found:
     """All runs, in turns."""
-    allow_files(scene.dashboards)
+    first, last = nodes[0], nodes[-1]
+    allow_files(scene.dashboards * last)
     runs: dict[int, list[Run]] = {number: [] for number in nodes}
+    spread = []
     for _ in range(scene.rounds):
         for number in nodes:
-            runs[number].append(await _run(scene, number))
+            runs[number].append(await _run(scene, number, scene.dashboards))
+        if last > first:
+            spread.append(await _run(scene, last, max(1, scene.dashboards * first // last)))
     return Found(
-        f"{scene.dashboards} dashboards of {scene.fleets} fleets, {scene.vehicles:,} vehicles, "
+        f"{scene.dashboards} dashboards a node, of {scene.fleets} fleets, {scene.vehicles:,} vehicles, "
         f"{scene.rate:,} readings/s; {os.cpu_count()} cores; medians of {scene.rounds}",
-        _figures(scene, runs),
-        [f"{_named(number)}: {text}" for number, some in runs.items() for run in some for text in run.problems],
+        _figures(scene, runs, spread),
+        [
+            f"{_named(number)}: {text}"
+            for number, some in (*runs.items(), (last, spread))
+            for run in some
+            for text in run.problems
+        ],
     )
 
 
-def _figures(scene: Scene, runs: dict[int, list[Run]]) -> list[Figure]:
+def _figures(scene: Scene, runs: dict[int, list[Run]], spread: list[Run]) -> list[Figure]:
     """By number of nodes; the first is what the others are compared with."""
     costs = {number: median(run.cost for run in some) for number, some in runs.items()}
     first, last = next(iter(runs)), next(reversed(runs))
@@ -121,6 +131,7 @@ def _figures(scene: Scene, runs: dict[int, list[Run]]) -> list[Figure]:
         per_second = median(run.deliveries for run in some) / scene.seconds
         figures += [
             Figure(f"{_named(number)}, deliveries a second", per_second, "/s"),
+            Figure(f"{_named(number)}, deliveries a second of CPU of the nodes", 1e6 / costs[number], "/s"),
             Figure(f"{_named(number)}, CPU of the nodes, a million deliveries", costs[number], "s"),
             Figure(f"{_named(number)}, with that of Redis", median(run.all_cost for run in some), "s"),
         ]
@@ -128,9 +139,8 @@ def _figures(scene: Scene, runs: dict[int, list[Run]]) -> list[Figure]:
             ratio = costs[number] / costs[first]
             figures.append(Figure(f"{_named(number)}, CPU of a delivery / {_named(first)}", ratio, "", f"≤ {MOST}"))
     if last > first:
-        spent = {number: median(run.nodes_s for run in runs[number]) for number in (first, last)}
-        each = (spent[last] - spent[first]) / (last - first) / scene.rate / scene.seconds
-        figures.append(Figure("each further node, for a reading that it receives", each * 1e6, "µs"))
+        ratio = median(run.cost for run in spread) / costs[first]
+        figures.append(Figure(f"those of {_named(first)} over {_named(last)}, CPU of a delivery", ratio, "times"))
     return figures
 
 
@@ -145,7 +155,7 @@ def _nodes(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=_nodes, default=[1, 2, 4], help="how many, of each run: 1,2,4")
-    parser.add_argument("--dashboards", type=count, default=200, help="all of them")
+    parser.add_argument("--dashboards", type=count, default=200, help="of each node")
     parser.add_argument("--fleets", type=count, default=20)
     parser.add_argument("--vehicles", type=count, default=1_000, help="of all fleets")
     parser.add_argument("--rate", type=count, default=1_000, help="readings a second")
