@@ -1,11 +1,11 @@
 """`make bench-scale`: what a delivery costs when the dashboards multiply, and nodes with them.
 
 The same load goes straight into one Redis, as the bridge stores it. One, two and four nodes have as many dashboards
-each: a node that is added brings its own share of clients. These are spread evenly, those of each fleet too: each node
-follows every fleet, the worst that a balancer can do. The rate is modest, so that nothing saturates. Each reading costs
-a node something (receive, decode, the table, a frame for each fleet) whoever watches: what that comes to when the same
-dashboards are spread over more nodes than they need is printed beside it. Exit status 1 unless every dashboard was
-given every reading of its fleet that Redis has, and each once.
+each: a node that is added brings its own share of clients. These are spread evenly, those of each fleet too: each
+node follows every fleet, the worst that a balancer can do. The rate is modest, so that nothing saturates. Each reading
+costs a node something (receive, decode, the table, a frame for each fleet) whoever watches: what that comes to when
+the same dashboards are spread over more nodes than they need is printed beside it. Exit status 1 unless every
+dashboard was given every reading of its fleet that Redis has, and each once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ MOST = 1.15  # times what a delivery costs at one node
 
 
 class Scene(NamedTuple):
-    """Dashboards of each node, fleets and vehicles; readings a second; seconds of each run; runs of each number of nodes."""
+    """Dashboards of each node, fleets and vehicles; readings a second; seconds of each run; runs of each number of
+    nodes."""
 
     dashboards: int
     fleets: int
@@ -91,7 +92,8 @@ async def _run(scene: Scene, nodes: int, dashboards_each: int) -> Run:
     nodes_s, redis_s = (end - start for start, end in zip(cpu_before, cpu_after, strict=True))
     run = Run(after.deliveries - before.deliveries, nodes_s, redis_s, outcome.wrong(stored.readings))
     progress(
-        f"{_named(nodes)}, {dashboards_each * nodes} dashboards: {run.deliveries / scene.seconds:,.0f} deliveries/s; CPU of a million {run.cost:.2f} s, "
+        f"{_named(nodes)}, {dashboards_each * nodes} dashboards: {run.deliveries / scene.seconds:,.0f} deliveries/s; "
+        f"CPU of a million {run.cost:.2f} s, "
         f"with Redis {run.all_cost:.2f} s; CPU of the dashboards {after.cpu_s - before.cpu_s:.2f} s, "
         f"of the load {stored.cpu_s:.2f} s, which was {stored.late_s * 1000:.0f} ms behind at most"
     )

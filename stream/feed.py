@@ -90,8 +90,13 @@ class Feed:
         """Wait until Redis has carried out what was sent before, and everything that was published until then has
         been received: a PING on the same connection comes back behind it.
 
-        Raises redis.RedisError when the connection breaks, TimeoutError when there is none or it stays silent.
+        Raises redis.RedisError when the feed is not live or breaks, TimeoutError when it stays silent.
         """
+        if not self.live:  # a PING would come back before what was missed
+            raise RedisError("the feed is not live")
+        await self._echo()
+
+    async def _echo(self) -> None:
         token = secrets.token_bytes(8)
         future = self._marks[token] = asyncio.get_running_loop().create_future()
         try:
@@ -122,7 +127,7 @@ class Feed:
                 self._link.send(f"{self._shard}SUBSCRIBE", self._feed, self._probe)
                 if self._patterns:
                     self._link.send(f"{self._pattern}SUBSCRIBE", *map(self._key, self._patterns))
-                await self.sync()
+                await self._echo()
                 self._link.pause()
                 self._announced = await self._recover()
                 self._set_live(True)

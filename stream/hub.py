@@ -70,11 +70,12 @@ class Hub:
             group.add(item, state)
 
     def refresh(self, items: list[Item]) -> None:
-        """Merge states that were loaded; what changed goes to the groups of `latest`."""
+        """Merge states that were loaded; what changed goes to the groups of `latest`. What is newer than the feed is
+        left to it: a frame would tell more than its cursor says."""
         for group in self.groups:
             group.flush()  # so that no fresh member holds a cursor above what comes now
         for item in items:
-            state = self.table.apply(item)
+            state = self.table.apply(item) if item.order <= self.last[item.partition] else None
             if state is not None:
                 for group in self._route(item.topic):
                     if group.query.strategy == "latest":

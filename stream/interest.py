@@ -28,7 +28,9 @@ class Interest:
         self._hub = hub
         self._held: Counter[str] = Counter()  # pattern -> how many filters need it
         self._followed: set[str] = set()
+        self._heard: set[str] = set()  # of these, what the feed is known to bring
         self._loaded: set[tuple[str, str]] = set()  # pattern, kind
+        self._loading: set[tuple[str, str]] = set()
         self._lock = asyncio.Lock()
 
     def hold(self, filter: str) -> None:
@@ -38,11 +40,16 @@ class Interest:
     async def ready(self, filter: str) -> None:
         """Returns when the table has every state that a filter matches that is held, and the feed is at least as far
         as these. Raises redis.RedisError when Redis is away, TimeoutError when the feed is silent."""
-        if not self._missing(filter) and self._needed() <= self._followed:
+        if not self._missing(filter) and self._needed() <= self._heard:
             return
         async with self._lock:
             self._adjust()
-            await self._load(self._missing(filter))
+            self._loading = set(self._missing(filter))
+            try:
+                await self._load(self._loading)
+            finally:
+                self._loading = set()
+            self._heard = set(self._followed)
 
     def release(self, filter: str) -> None:
         """Take back one `hold`."""
@@ -54,7 +61,8 @@ class Interest:
 
     async def recover(self) -> None:
         """Load the states again, after the feed broke: what changed meanwhile is new to the groups."""
-        states = [item for pattern, kind in self._loaded for item in await self._states(pattern, kind)]
+        wanted = self._loaded | self._loading  # what is being loaded was read before, perhaps
+        states = [item for pattern, kind in wanted for item in await self._states(pattern, kind)]
         self._hub.refresh(states)
 
     async def run(self) -> None:
@@ -85,6 +93,7 @@ class Interest:
         for pattern in sorted(unneeded):
             self._feed.unfollow(pattern)
             self._followed.discard(pattern)
+            self._heard.discard(pattern)
         if unneeded:
             self._loaded = {(pattern, kind) for pattern, kind in self._loaded if self._covered(pattern)}
             self._hub.table.keep(self._number, self.filters())
@@ -104,7 +113,7 @@ class Interest:
             if (pattern, kind) not in self._loaded and (ALL_FLEETS, kind) not in self._loaded
         ]
 
-    async def _load(self, missing: list[tuple[str, str]]) -> None:
+    async def _load(self, missing: set[tuple[str, str]]) -> None:
         states = [item for pattern, kind in missing for item in await self._states(pattern, kind)]
         # The states may be ahead of the feed: let it come after, before anyone sees them. Then it has brought, or
         # the logs hold, all that was stored up to the id that was the newest before.

@@ -53,7 +53,7 @@ class Layout:
         whole = 2 if levels[0] == "rooms" else 3
         if len(levels) < whole or not {"+", "#"}.isdisjoint(levels[:whole]):
             return self.partitions
-        return (self.of(filter),)
+        return (self.of("/".join(levels[:whole])),)
 
 
 def slot(key: str) -> int:
