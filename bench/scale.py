@@ -2,7 +2,7 @@
 
 The same load goes straight into one Redis, as the bridge stores it. One, two and four nodes have as many dashboards
 each: a node that is added brings its own share of clients. These are spread evenly, those of each fleet too: each
-node follows every fleet, the worst that a balancer can do. The rate is modest, so that nothing saturates. Each reading
+node follows every fleet, the worst that a balancer can do. The rate is modest, so that nothing saturates. A reading
 costs a node something (receive, decode, the table, a frame for each fleet) whoever watches: what that comes to when
 the same dashboards are spread over more nodes than they need is printed beside it. Exit status 1 unless every
 dashboard was given every reading of its fleet that Redis has, and each once.

@@ -16,7 +16,7 @@ from stream.item import Item, before
 from stream.member import Member
 from stream.metrics import Metrics
 from stream.outbox import Frame
-from stream.pending import pending
+from stream.pending import Held, pending
 from stream.picture import picture
 from stream.query import Query
 from stream.recent import Flush, Recent
@@ -24,6 +24,7 @@ from stream.table import Table
 from wire.clock import now_ms
 from wire.cursor import Cursor, format_cursor
 from wire.protocol import Gap, SubscriptionEvent, encode
+from wire.reading import Message
 
 __all__ = ["Group"]
 
@@ -48,7 +49,7 @@ class Group:
         metrics: Metrics,
     ) -> None:
         """`reached`: how far the node is. `partitions`: those with topics that the filter matches."""
-        self.id = secrets.token_urlsafe(6)
+        self.id = query.own or secrets.token_urlsafe(6)
         self.query = query
         self.cursor = reached()  # what the last flush went up to
         self.partitions = partitions
@@ -191,6 +192,24 @@ class Group:
             self.dismiss(member)
             member.skipped, member.missed_message = 0, False
             self.snapshot(member)
+
+    def hold(self, until: Cursor) -> None:
+        """Keep back what comes after a cursor, while the log is played up to there."""
+        self._pending = Held(self._pending, until)
+
+    def go_live(self, table: Table, reached: Callable[[], Cursor]) -> None:
+        """Go on with what was kept back: `latest` with the states of a table, and all of them."""
+        held = self._pending
+        assert isinstance(held, Held)
+        self.flush()
+        self._pending, self._reached = held.pending, reached
+        self.cursor = self.cursor.earlier(reached())  # Redis may have begun anew meanwhile
+        latest = self.query.strategy == "latest"
+        for item, state in held.later:
+            if not latest or isinstance(item.body, Message):
+                self.add(item, state)
+        if latest:
+            self.renew(table)
 
     def catch_up(self, member: Member) -> None:
         """Offer a member of `latest` that was behind the newest state of everything since its cursor, and how

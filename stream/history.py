@@ -23,7 +23,7 @@ from wire.partition import Partition
 from wire.reading import Body, decode_message, decode_reading
 from wire.store import parse_entry, parse_state
 
-__all__ = ["History", "Page"]
+__all__ = ["History", "Moment", "Page"]
 
 log = logging.getLogger("fleetwire.stream.history")
 
@@ -32,6 +32,8 @@ T = TypeVar("T")
 PIPELINE_COMMANDS = 1_000
 PAGE_ITEMS = 1_000
 _FIELDS = {b"b", b"l"}  # of the entries of a log, see `wire.store.parse_entry`
+LOOK_BACK = 8  # readings of a topic, from which its state in the past is put together
+LOOK_BACK_TOPICS = 100
 
 
 class Page(NamedTuple):
@@ -44,6 +46,15 @@ class Page(NamedTuple):
     until: int
     more: bool
     lost: dict[str, int]
+
+
+class Moment(NamedTuple):
+    """How things were at an id. `states`: items that, merged, are the states of the topics. `begun`: whether any log
+    goes back to there. `following`: the first id after it (0: nothing came since)."""
+
+    states: list[Item]
+    begun: bool
+    following: int
 
 
 class History:
@@ -99,6 +110,25 @@ class History:
         for item in await self.states(filter):
             merged[item.topic] = merge(merged.get(item.topic), item) or merged[item.topic]
         return sorted((state.item for state in merged.values()), key=lambda item: item.order)
+
+    async def moment(self, filter: str, order: int) -> Moment:
+        """How things were at an id: from the states that nothing has changed since, and from the last LOOK_BACK
+        readings of each log up to there. A signal that a device sends more seldom than that, and has sent since, is
+        not to be found."""
+        states = [item for item in await self.states(filter) if item.order <= order]
+        begun, following = False, LAST
+        id = format_id(order)
+        for some in _chunks(await self.topics(filter), LOOK_BACK_TOPICS):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for topic in some:
+                    pipe.xrevrange(self._key(keys.log(topic)), id, count=LOOK_BACK)
+                    pipe.xrange(self._key(keys.log(topic)), f"({id}", count=1)
+                results = await pipe.execute()
+            for topic, before, after in zip(some, results[::2], results[1::2], strict=True):
+                begun |= bool(before)
+                following = min([following, *(parse_id(id) for id, _ in after)])
+                states += self._items(topic, before) if not topics.carries_messages(topic) else ()
+        return Moment(states, begun, following if following < LAST else 0)
 
     async def last(self) -> int:
         """The newest id given out: what was stored up to it is complete in the logs."""

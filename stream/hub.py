@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stream.group import Group
 from stream.item import Item
 from stream.member import Member
@@ -41,20 +43,39 @@ class Hub:
         """The group with this query, made when there is none."""
         group = self._groups.get(query)
         if group is None:
-            group = self._groups[query] = Group(
-                query, self.table, lambda: self.reached, self._numbers(query), self.metrics
-            )
-            self._filters.add(query.filter, group)
-            self._routes.clear()
-            self.metrics.groups.set(len(self._groups))
+            group = Group(query, self.table, lambda: self.reached, self._numbers(query), self.metrics)
+            self._register(group)
         return group
+
+    def apart(self, query: Query, table: Table, reached: Callable[[], Cursor]) -> Group:
+        """A group that is brought nothing: what it is given, and how far that is, others say."""
+        return Group(query, table, reached, self._numbers(query), self.metrics)
+
+    def hold(self, group: Group) -> Cursor:
+        """Take in a group that was apart. Up to the cursor it is brought nothing; what comes after that it keeps,
+        until it may `go_live`."""
+        until = self.reached
+        group.hold(until)
+        self._register(group)
+        return until
+
+    def go_live(self, group: Group) -> None:
+        """Let a group that has come to where it was taken in go on as the others do."""
+        group.go_live(self.table, lambda: self.reached)
+
+    def _register(self, group: Group) -> None:
+        self._groups[group.query] = group
+        self._filters.add(group.query.filter, group)
+        self._routes.clear()
+        self.metrics.groups.set(len(self._groups))
 
     def leave(self, member: Member) -> None:
         """Take a member out of its group, and the group away when it was the last."""
         group = member.group
         group.dismiss(member)
-        if group.empty and self._groups.get(group.query) is group:
+        if group.empty:
             group.stop()
+        if group.empty and self._groups.get(group.query) is group:
             del self._groups[group.query]
             self._filters.remove(group.query.filter, group)
             self._routes.clear()

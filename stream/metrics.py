@@ -33,6 +33,7 @@ class Metrics:
         )
         self.clients = self._gauge("clients", "Connected clients", "door")
         self.groups = self._gauge("groups", "Groups of subscriptions that ask for the same")
+        self.replays = self._gauge("replays", "Subscriptions that play the log")
         self.topics = self._gauge("topics", "Topics in the table")
         self.patterns = self._gauge("patterns", "Patterns subscribed in Redis")
         self.live = self._gauge("feed_live", "Whether the feed from Redis is live", mode="livemin")

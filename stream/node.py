@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from store.places import Places
 from stream.answering import answering
 from stream.archive import Archive
 from stream.auth import Authority
 from stream.group import Group
+from stream.history import Moment
 from stream.hub import Hub
 from stream.item import Item
 from stream.member import Member
 from stream.metrics import Metrics
 from stream.outbox import Outbox
-from stream.pages import Pages, read
+from stream.pages import Pages, moment, read
 from stream.past import Past
 from stream.publisher import Publisher
 from stream.query import Query
@@ -48,17 +51,23 @@ class Node:
         ]
         self.publisher = Publisher(places, settings.retention)
         self.past = Past(Archive(self.layout, self._shards))
-        self._replays = Replays(self._read)
+        self._replays = Replays(self.read)
+        self._tasks: asyncio.TaskGroup | None = None
         self._outboxes: set[Outbox] = set()
         self._was_live = False
         self.draining = False
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with self.publisher, asyncio.TaskGroup() as group:
-            group.create_task(self._replays.run(), name="replays")
+        async with self.publisher, asyncio.TaskGroup() as self._tasks:
+            self.begin(self._replays.run(), "replays")
             for shard in self._shards:
-                group.create_task(shard.run(), name=f"shard {shard.partition.number}")
+                self.begin(shard.run(), f"shard {shard.partition.number}")
+
+    def begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Work that ends with the node, if not before."""
+        assert self._tasks is not None
+        return self._tasks.create_task(work, name=name)
 
     def _look(self) -> None:
         """A feed has become live, or broke."""
@@ -186,6 +195,13 @@ class Node:
             found = await asyncio.gather(*(shard.history.merged_states(filter) for shard in self.shards(filter)))
         return sorted((item for items in found for item in items), key=lambda item: (item.order, item.partition))
 
-    async def _read(self, filter: str, after: Cursor, until: Cursor) -> Pages:
+    async def read(self, filter: str, after: Cursor, until: Cursor) -> Pages:
+        """What was stored after one cursor, up to another that the hub has reached. Raises CommandError, reason
+        `unavailable`."""
         async with answering():
             return await read(self.shards(filter), filter, after, until)
+
+    async def moment(self, filter: str, cursor: Cursor) -> Moment:
+        """How what a filter matches was at a cursor. Raises CommandError, reason `unavailable`."""
+        async with answering():
+            return await moment(self.shards(filter), filter, cursor)

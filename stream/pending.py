@@ -7,10 +7,11 @@ from typing import NamedTuple, Protocol
 from stream.item import Item, View
 from stream.query import Query
 from stream.window import Accumulator
+from wire.cursor import Cursor
 from wire.reading import Message, Reading
 from wire.shaping import Function
 
-__all__ = ["Pending", "Taken", "pending"]
+__all__ = ["Held", "Pending", "Taken", "pending"]
 
 
 class Taken(NamedTuple):
@@ -137,6 +138,30 @@ class Windows:
     def _told(self, item: Item) -> Item:
         assert isinstance(item.body, Reading)
         return item.showing(self._windows[item.topic].result(self._functions))
+
+
+class Held:
+    """Gathers as another does, and keeps back what comes after a cursor: for its turn, when all before has come."""
+
+    def __init__(self, pending: Pending, until: Cursor) -> None:
+        self.pending = pending
+        self.later: list[tuple[Item, Item | None]] = []
+        self._until = until
+
+    def __len__(self) -> int:
+        return len(self.pending)
+
+    def add(self, item: Item, state: Item | None) -> bool:
+        if item.order > self._until[item.partition]:
+            self.later.append((item, state))
+            return False
+        return self.pending.add(item, state)
+
+    def look(self) -> Taken:
+        return self.pending.look()
+
+    def take(self) -> Taken:
+        return self.pending.take()
 
 
 def _order(item: Item) -> int:

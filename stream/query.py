@@ -27,13 +27,15 @@ PLAIN = Shape()
 
 
 class Query(NamedTuple):
-    """The key of a group: everything that shapes the bytes. `interval`: ms between frames."""
+    """The key of a group: everything that shapes the bytes. `interval`: ms between frames. `own`: the id of a group
+    that nobody shares, since it plays the log, or did."""
 
     filter: str
     strategy: Literal["latest", "batch"]
     interval: int
     view: View
     shape: Shape = PLAIN
+    own: str = ""
 
     @property
     def placed(self) -> bool:
@@ -45,6 +47,12 @@ class Query(NamedTuple):
         """Whether a cursor says what a client knows. What filters and places let through depends on what was told
         before, in the one group or the other."""
         return not (self.placed or self.shape.filters)
+
+    def continues(self, before: Query) -> bool:
+        """Whether one may go on where the other was: in the log, or because only the interval differs."""
+        if before.strategy == self.strategy == "batch":
+            return True
+        return before._replace(interval=self.interval, own=self.own) == self
 
 
 def query(command: Subscribe, format: Format) -> Query:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from functools import reduce
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
 from stream.auth import Grants
 from stream.group import Group
@@ -15,11 +17,13 @@ from stream.item import View
 from stream.member import Member
 from stream.node import Node
 from stream.outbox import Frame, Outbox
-from stream.query import Query, query
+from stream.player import Player, Start
+from stream.query import query
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.cursor import Cursor, parse_cursor
 from wire.errors import CommandError, TopicError
+from wire.ids import SEQUENCE_BITS, id_before
 from wire.protocol import Format
 
 __all__ = ["Session"]
@@ -33,6 +37,7 @@ class Session:
         self._format: Format = format
         self._members: dict[str, Member] = {}  # by subscription id
         self._asked: dict[str, protocol.Subscribe] = {}
+        self._players: dict[str, Player] = {}  # of those subscriptions that play the log
         self._expiry: asyncio.TimerHandle | None = None
         self.outbox = outbox
         outbox.on_drained = self._catch_up
@@ -116,11 +121,14 @@ class Session:
         if self.outbox.close_code is not None:
             self._node.unfollow(topic)
             return
+        if command.from_ is not None:
+            self._play("subscribe", command, since)
+            return
         group = self._node.group(asked)
         if group.id in self._members:
             self._unsubscribe(group.id)
             group = self._node.group(asked)
-        self._reply_subscribed("subscribe", command.request_id, group)
+        self._reply_subscribed("subscribe", command.request_id, group.id)
         self._members[group.id] = self._node.join(group, self.outbox, snapshot=command.snapshot, since=since)
         self._asked[group.id] = command
 
@@ -129,20 +137,30 @@ class Session:
         the old one, or, where the picture is another, with the whole of it."""
         before = self._member(command.subscription_id)
         wanted = command.applied(self._asked[before.group.id])
-        group = self._node.group(query(wanted, self._format))
+        if wanted.from_ is not None:
+            self._replay(before, wanted, seeks=command.from_ is not UNSET)
+            return
+        asked = query(wanted, self._format)
+        own = before.group.query.own
+        if before.group.id not in self._players and asked._replace(own=own) == before.group.query:
+            asked = before.group.query
+        group = self._node.group(asked)
         if group is before.group:
-            self._reply_subscribed("update", command.request_id, group)
+            self._reply_subscribed("update", command.request_id, group.id)
         else:
             before.group.flush()  # what waits there is not lost, and what waits here is not told again
             group.flush()
-            self._reply_subscribed("update", command.request_id, group)
+            self._reply_subscribed("update", command.request_id, group.id)
             self._move(before, group)
         self._asked[group.id] = wanted
 
     def _move(self, before: Member, group: Group) -> None:
         """From one group to another. If the client is there already, its two subscriptions are one from now on."""
         other = self._members.get(group.id)
-        known = [before] if _continues(before.group.query, group.query) else []
+        player = self._players.pop(before.group.id, None)
+        if player is not None:
+            player.stop()
+        known = [before] if player is None and group.query.continues(before.group.query) else []
         if other is not None and (known or group.query.strategy == "batch"):
             known.append(other)
         since = reduce(Cursor.earlier, (member.group.given(member) for member in known)) if known else None
@@ -156,21 +174,60 @@ class Session:
             self._node.unfollow(group.query.filter)
         self._members[group.id] = member
 
+    def _play(self, action: str, command: protocol.Subscribe, since: Cursor | None, id: str = "") -> None:
+        """Reply, then play the log to a group of the client's own, from a cursor or a time."""
+        assert command.from_ is not None
+        id = id or secrets.token_urlsafe(6)
+        asked = query(command, self._format)._replace(own=id)
+        position, after = command.from_, Cursor((id_before(command.from_),) * len(self._node.layout))
+        if since is not None:
+            position, after = max(since) >> SEQUENCE_BITS, since
+        # Where a replay goes on, or begins elsewhere, the client knows what only a snapshot makes good again.
+        again = (since is not None or action == "update") and not (asked.strategy == "batch" and asked.resumable)
+        snapshot = again or (command.snapshot and since is None)
+        self._reply_subscribed(action, command.request_id, id)
+        start = Start(after, position, 1.0 if command.speed is None else command.speed, snapshot)
+        player = Player(self._node, asked, self.outbox, start, lambda: self._live(id))
+        self._players[id], self._members[id], self._asked[id] = player, player.member, command
+
+    def _replay(self, before: Member, wanted: protocol.Subscribe, *, seeks: bool) -> None:
+        """Begin to play, or anew from elsewhere, or play on as is wanted from now on."""
+        id, player = before.group.id, self._players.get(before.group.id)
+        before.group.flush()
+        if player is None or seeks:
+            self._leave(before)
+            self._play("update", wanted, None, before.group.query.own)
+        else:
+            self._reply_subscribed("update", wanted.request_id, id)
+            player.ask(query(wanted, self._format)._replace(own=id))
+            player.turn(1.0 if wanted.speed is None else wanted.speed)
+            self._members[id], self._asked[id] = player.member, wanted
+
+    def _live(self, id: str) -> None:
+        """A replay has come to the present."""
+        self._members[id] = self._players.pop(id).member
+        self._asked[id] = replace(self._asked[id], from_=None, speed=None)
+
     def _member(self, id: str) -> Member:
         member = self._members.get(id)
         if member is None:
             raise CommandError("unknown_subscription", f"no subscription {id[:64]!r} on this connection")
         return member
 
-    def _reply_subscribed(self, action: str, request_id: str, group: Group) -> None:
-        reply = protocol.SubscribeReply(action=action, request_id=request_id, ts=now_ms(), subscription_id=group.id)
-        self._reply(reply)
+    def _reply_subscribed(self, action: str, request_id: str, id: str) -> None:
+        self._reply(protocol.SubscribeReply(action=action, request_id=request_id, ts=now_ms(), subscription_id=id))
 
     def _unsubscribe(self, id: str) -> None:
         member = self._member(id)
+        self._leave(member)
+        self._node.unfollow(member.group.query.filter)
+
+    def _leave(self, member: Member) -> None:
+        id = member.group.id
+        if player := self._players.pop(id, None):
+            player.stop()
         del self._members[id], self._asked[id]
         self._node.leave(member)
-        self._node.unfollow(member.group.query.filter)
 
     def _catch_up(self) -> None:
         """The outbox has drained: serve those of the subscriptions that fell behind."""
@@ -213,11 +270,6 @@ class Session:
     def _fail(self, error: CommandError, action: str | None, request_id: str | None) -> None:
         self._node.metrics.errors.labels(error.reason).inc()
         self._reply(protocol.error_reply(error, action, request_id))
-
-
-def _continues(before: Query, after: Query) -> bool:
-    """Whether one may go on where the other was: in the log, or because only the interval differs."""
-    return before.strategy == after.strategy == "batch" or before._replace(interval=after.interval) == after
 
 
 def _topic(topic: str) -> str:

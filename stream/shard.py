@@ -58,6 +58,10 @@ class Shard:
         found = gaps(self._losses, cursor[self._number])
         return [(cursor.at(self._number, after), cursor.at(self._number, until)) for after, until in found]
 
+    def lost(self, after: int, until: int) -> int:
+        """Up to which id, between two others, Redis has for certain lost something; 0 where it has not."""
+        return max((loss.until for loss in self._losses if loss.certain and after < loss.until <= until), default=0)
+
     def _receive(self, messages: list[Published]) -> None:
         for item in self._intake.items(messages):
             self._hub.deliver(item)

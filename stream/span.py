@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wire.errors import CommandError
-from wire.ids import LAST, parse_id
+from wire.ids import LAST, id_before, parse_id
 from wire.protocol import History
 
 __all__ = ["cursor", "span"]
@@ -19,9 +19,4 @@ def cursor(text: str) -> int:
 
 def span(asked: History) -> tuple[int, int]:
     """The ids of the time that a history command asks for: after the first, up to the second."""
-    return _before(asked.from_), _before(asked.to + 1) if asked.to is not None else LAST
-
-
-def _before(ms: int) -> int:
-    """The last id before a millisecond."""
-    return max(0, parse_id(f"{ms}-0") - 1) if ms < 10**15 else LAST
+    return id_before(asked.from_), id_before(asked.to + 1) if asked.to is not None else LAST

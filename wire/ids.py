@@ -6,7 +6,7 @@ complete cursor: what comes after it is what a client has not seen.
 
 from __future__ import annotations
 
-__all__ = ["LAST", "SEQUENCE_BITS", "format_id", "parse_id"]
+__all__ = ["LAST", "SEQUENCE_BITS", "format_id", "id_before", "parse_id"]
 
 SEQUENCE_BITS = 32
 _SEQUENCE = (1 << SEQUENCE_BITS) - 1
@@ -27,3 +27,8 @@ def format_id(order: int) -> str:
 
 
 LAST = parse_id("999999999999999-999999999")  # after every id that can be given
+
+
+def id_before(ms: int) -> int:
+    """The last id before a millisecond."""
+    return max(0, min(ms << SEQUENCE_BITS, LAST + 1) - 1)

@@ -38,6 +38,7 @@ __all__ = [
     "Publish",
     "PublishReply",
     "ReadingItem",
+    "Replay",
     "Reply",
     "Subscribe",
     "SubscribeReply",
@@ -64,6 +65,7 @@ SignalPattern = Annotated[str, Meta(min_length=1, max_length=256)]
 Signals = Annotated[tuple[SignalPattern, ...], Meta(min_length=1, max_length=256)]
 Limit = Annotated[int, Meta(ge=1, le=10_000)]
 Width = Annotated[int, Meta(ge=1_000, le=86_400_000)]
+Speed = Annotated[float, Meta(ge=0, le=100)]
 Ttl = Annotated[int, Meta(ge=1, le=MAX_TTL)]
 
 ERRORS: dict[str, int] = {
@@ -110,7 +112,10 @@ class _Command(Struct, rename="camel", tag_field="action", forbid_unknown_fields
 class Subscribe(_Command, tag="subscribe"):
     """Ask for what a filter matches. `interval`: milliseconds between frames. `since`: a cursor, for only what
     came after it. `signals`: patterns of signal names, `*` for one segment. What is told of the readings: `filter`,
-    by pattern of signal names, `bbox`, `geofence`, `window`, `delta` (`wire.shaping`)."""
+    by pattern of signal names, `bbox`, `geofence`, `window`, `delta` (`wire.shaping`).
+
+    `from`: epoch ms of storing, from where the log is played until it has come to the present; with `since`, from
+    there. `speed`: how many times as fast as it was stored, 1 to 100 (without it, 1); 0 pauses."""
 
     topic: Filter
     strategy: Strategy = "latest"
@@ -124,8 +129,14 @@ class Subscribe(_Command, tag="subscribe"):
     geofence: Geofence | None = None
     window: Window | None = None
     delta: bool = False
+    from_: Milliseconds | None = msgspec.field(default=None, name="from")
+    speed: Speed | None = None
 
     def __post_init__(self) -> None:
+        if self.speed is not None and self.from_ is None:
+            raise ValueError("speed is for a replay: it wants a from")
+        if self.speed and self.speed < 1:
+            raise ValueError(f"speed is 0, which pauses, or from 1 to 100, not {self.speed}")
         if self.bbox is not None and self.geofence is not None:
             raise ValueError("bbox and geofence can't be combined")
         if self.delta and self.strategy != "latest":
@@ -139,7 +150,8 @@ class Subscribe(_Command, tag="subscribe"):
 
 class Update(_Command, tag="update"):
     """Change what a subscription asks for; what is left out stays, null takes it away. `subscriptionId` and what
-    follows are as for a new subscription; nothing is missed or doubled in between."""
+    follows are as for a new subscription; nothing is missed or doubled in between. `from`: play the log from there,
+    or anew; null goes live."""
 
     subscription_id: str
     strategy: Strategy | UnsetType = UNSET
@@ -151,6 +163,8 @@ class Update(_Command, tag="update"):
     geofence: Geofence | UnsetType | None = UNSET
     window: Window | UnsetType | None = UNSET
     delta: bool | UnsetType = UNSET
+    from_: Milliseconds | UnsetType | None = msgspec.field(default=UNSET, name="from")
+    speed: Speed | UnsetType = UNSET
 
     def applied(self, asked: Subscribe) -> Subscribe:
         """What the subscription asks for from now on. Raises CommandError, reason `bad_request`, when that does not
@@ -160,8 +174,10 @@ class Update(_Command, tag="update"):
             for name in self.__struct_fields__
             if name not in ("request_id", "subscription_id") and (value := getattr(self, name)) is not UNSET
         }
+        if self.from_ is None:
+            changes.setdefault("speed", None)
         try:
-            return msgspec.structs.replace(asked, request_id=self.request_id, **changes)
+            return msgspec.structs.replace(asked, request_id=self.request_id, since=None, **changes)
         except ValueError as error:
             raise CommandError("bad_request", str(error)) from None
 
@@ -284,8 +300,20 @@ class SubscriptionEvent(Struct, rename="camel", tag_field="action", tag="subscri
     conflated: int = 0
 
 
+class Replay(Struct, rename="camel", tag_field="action", tag="replay", omit_defaults=True):
+    """Where a replay is: at each change, and each second while it plays. `position`: epoch ms of storing, which grows
+    `speed` times as fast as time; both are left out when it has gone live."""
+
+    subscription_id: str
+    ts: int
+    state: Literal["playing", "paused", "live"]
+    position: int | None = None
+    speed: float | None = None
+
+
 class Gap(Struct, rename="camel", tag_field="action", tag="gap"):
-    """What a `batch` subscription misses for good: some of what was stored after `from`, up to `to` (cursors)."""
+    """What a `batch` subscription or a replay misses for good: some of what was stored after `from`, up to `to`
+    (cursors)."""
 
     subscription_id: str
     ts: int
