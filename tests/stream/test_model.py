@@ -1,5 +1,6 @@
 """Nodes on a real Valkey, held against a model: readings and messages are stored, clients come, read or do not read,
-go, come back to either node and ask for something else, feeds break, nodes are replaced, logs are trimmed, in any order.
+go, come back to either node and ask for something else, feeds break, nodes are replaced, logs are trimmed, in any
+order.
 In the end everybody knows what they asked for, or was told what of it is gone.
 """
 

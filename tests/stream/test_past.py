@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,11 +16,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from stream import logs, past
+from stream.archive import Archive
 from stream.buckets import Buckets
 from stream.history import History
 from stream.item import View
 from stream.past import Past
 from stream.pipe import open_pipe
+from stream.shard import Shard
 from stream.tables import Ndjson
 from stream.turns import Turns
 from tests.programs import redis_server
@@ -27,6 +30,7 @@ from tests.stream.nodes import Event
 from wire import keys, protocol
 from wire.errors import CommandError
 from wire.ids import format_id, parse_id
+from wire.partition import WHOLE, Layout
 from wire.reading import Message, Reading, Value, encode
 
 TOPICS = ("fleets/a/v1/telemetry", "fleets/a/v2/telemetry", "fleets/b/v1/status", "rooms/ops")
@@ -77,6 +81,11 @@ async def fill(redis: Redis, log: Log) -> None:
         await pipe.execute()
 
 
+def of(redis: Redis) -> Past:
+    """Of a single Redis."""
+    return Past(Archive(Layout(), [cast(Shard, SimpleNamespace(history=History(redis, WHOLE)))]))
+
+
 def asked(**fields: Any) -> protocol.History:
     fields = {"from_" if name == "from" else name: value for name, value in fields.items()}
     return protocol.History(request_id="1", **{"topic": "#", **fields})
@@ -122,7 +131,7 @@ async def test_pages_and_a_download_give_everything_once_and_in_order(
             expected.append({**item, "data": said, "sender": "anna"})
         elif view.shows(Reading(ts, said)):
             expected.append({**item, "values": view.values(Reading(ts, said))})
-    found = Past(History(redis))
+    found = of(redis)
     command = asked(limit=limit, signals=signals)
     assert [item for page in await pages(found, command) for item in page] == expected
     assert await whole(found, command) == expected
@@ -130,7 +139,7 @@ async def test_pages_and_a_download_give_everything_once_and_in_order(
 
 async def test_a_range_is_by_the_time_of_storing(redis: Redis) -> None:
     await fill(redis, [(TOPICS[ms % 3], 0, {"n": ms}, "b") for ms in range(30)])
-    found = Past(History(redis))
+    found = of(redis)
 
     async def numbers(**fields: Any) -> list[Value]:
         return [item["values"]["n"] for item in await whole(found, asked(**fields))]
@@ -145,7 +154,7 @@ async def test_what_nobody_can_read_is_passed_over(redis: Redis, caplog: pytest.
     await redis.xadd(keys.log(TOPICS[0]), {"b": b"garbage"})
     await redis.xadd(keys.log(TOPICS[0]), {"x": encode(Reading(1, {"n": 99}))})
     await redis.set(keys.CLOCK, "999999999999999-0")
-    found = Past(History(redis))
+    found = of(redis)
     assert [item["values"]["n"] for item in await whole(found, asked())] == list(range(10))
     (item,) = await whole(found, asked(window=1_000))
     assert (item["count"], item["values"]["n"]) == (10, {"min": 0, "max": 9, "mean": 4.5})
@@ -155,7 +164,7 @@ async def test_what_nobody_can_read_is_passed_over(redis: Redis, caplog: pytest.
 async def test_says_what_the_logs_no_longer_have(redis: Redis) -> None:
     await fill(redis, [(TOPICS[ms % 2], ms, {"n": ms}, "b") for ms in range(20)])
     await redis.xtrim(keys.log(TOPICS[0]), minid="8-0", approximate=False)  # 9-1 is the first that is left
-    found = Past(History(redis))
+    found = of(redis)
     gone = format_id(parse_id("9-1") - 1)
     for window in (None, 1_000):
         assert (await found.page(asked(window=window), "json")).trimmed == gone
@@ -181,7 +190,7 @@ async def test_pages_of_windows_are_of_whole_topics(
         buckets = Buckets(name, 1_000, view)
         buckets.add([encode(Reading(ts, said)) for topic, ts, said, _ in log if topic == name])
         expected.append([json.loads(protocol.encode(item, "json")) for item in buckets.items()])
-    found = Past(History(redis))
+    found = of(redis)
     command = asked(limit=limit, signals=signals, window=1_000)
     given_pages = await pages(found, command)
     everything = [rounded(item) for topic in expected for item in topic]
@@ -202,7 +211,7 @@ def rounded(item: Event) -> Event:
 
 async def test_too_many_windows_for_a_page_are_an_error_that_says_what_to_ask(redis: Redis) -> None:
     await fill(redis, [(TOPICS[0], 1_000 * n, {"n": n}, "b") for n in range(40)])
-    found = Past(History(redis))
+    found = of(redis)
     with pytest.raises(CommandError) as caught:
         await found.page(asked(window=1_000, limit=39), "json")
     assert caught.value.reason == "bad_request"
@@ -222,7 +231,7 @@ async def test_too_many_windows_for_a_page_are_an_error_that_says_what_to_ask(re
     ],
 )
 async def test_what_can_t_be_answered_is_an_error(redis: Redis, reason: str, fields: dict[str, Any]) -> None:
-    found = Past(History(redis))
+    found = of(redis)
     for answer in (found.page(asked(**fields), "json"), found.whole(asked(**fields))):
         with pytest.raises(CommandError) as caught:
             await answer
@@ -231,7 +240,7 @@ async def test_what_can_t_be_answered_is_an_error(redis: Redis, reason: str, fie
 
 async def test_a_page_goes_on_after_a_topic_that_is_gone(redis: Redis) -> None:
     await fill(redis, [(name, 1, {"n": 1}, "b") for name in TOPICS[:3]])
-    page = await Past(History(redis)).page(asked(window=1_000, after="fleets/a/v1x/telemetry"), "json")
+    page = await of(redis).page(asked(window=1_000, after="fleets/a/v1x/telemetry"), "json")
     assert [json.loads(bytes(item))["topic"] for item in page.data] == list(TOPICS[1:3])
 
 
@@ -242,7 +251,7 @@ async def test_a_redis_that_goes_away_in_the_middle_is_an_error() -> None:
     with redis_server() as server:
         async with Redis.from_url(server.url) as redis:
             await fill(redis, [(TOPICS[n % 3], n, {"n": n}, "b") for n in range(100)])
-            found = Past(History(redis))
+            found = of(redis)
             for window in (None, 1_000):
                 command = await found.whole(asked(window=window))
                 pieces = found.pieces(command, Ndjson())
@@ -260,7 +269,7 @@ async def test_a_redis_that_goes_away_in_the_middle_is_an_error() -> None:
 
 async def test_who_stops_reading_leaves_no_connection_behind(redis: Redis) -> None:
     await fill(redis, [(TOPICS[n % 3], n, {"n": n}, "b") for n in range(100)])
-    found = Past(History(redis))
+    found = of(redis)
     before = len(await redis.client_list())
     for window in (None, 1_000):
         pieces = found.pieces(await found.whole(asked(window=window)), Ndjson())
