@@ -55,6 +55,9 @@ bench-idle: $(STAMP)  ## 10,000 idle connections to one node: memory, connection
 bench-filters: $(STAMP)  ## 5,000 filters over 10,000 vehicles: what it costs to match a reading
 	@$(BIN)/python -m bench.filters $(ARGS)
 
+bench-retention: $(STAMP)  ## what a retention costs Redis in memory
+	@$(BIN)/python -m bench.retention $(ARGS)
+
 bench-history: $(STAMP)  ## an hour of 1,000 vehicles in Redis, read back: readings, windows, CSV
 	@$(BIN)/python -m bench.history $(ARGS)
 
