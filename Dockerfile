@@ -7,6 +7,7 @@ COPY requirements-dev.lock .
 RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-dev.lock
 COPY pyproject.toml README.md ./
 COPY wire wire
+COPY store store
 COPY ingest ingest
 COPY stream stream
 COPY simulator simulator

@@ -1,8 +1,9 @@
 """`make bench-retention`: what a retention costs Redis in memory.
 
-Vehicles send a reading a second, of seven signals with short names and with those of VSS, until their logs keep as many
-entries as they are told to and are trimmed. Printed is what Redis 7 and the embedded Valkey then use for a vehicle:
-its log, its state and its name; and what of that is one reading's. Exit status 1 when a log keeps less than it is told.
+Vehicles send a reading a second, of seven signals with short names and with those of VSS, until their logs keep as
+many entries as they are told to and are trimmed. Printed is what Redis 7 and the embedded Valkey then use for a
+vehicle: its log, its state and its name; and what of that is one reading's. Exit status 1 when a log keeps less than
+it is told.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from bench.history import Client
 from stream.history import History
 from tests.bench.benches import bench
 from tests.stream.nodes import Store
+from wire.partition import WHOLE
 from wire.topics import parse
 
 
@@ -25,7 +26,7 @@ def test_vehicles_are_spread_over_the_fleets() -> None:
 async def test_fills_the_logs_in_the_order_of_ids(valkey_url: str, redis_client: Redis) -> None:
     end = 1_000_000
     await fill(int(valkey_url.rpartition(":")[2]), vehicles=20, seconds=3, end=end)
-    store, history = Store(redis_client), History(redis_client)
+    store, history = Store(redis_client), History(redis_client, WHOLE)
     names = await history.topics("#")
     telemetry = sorted(name for name in names if name.endswith("/telemetry"))
     assert telemetry == sorted(map(topic_of, range(20)))
