@@ -154,10 +154,10 @@ class Writer:
             receipts = Receipts(self._settings.client_id, packed, KEPT_BYTES) if packed else None
             names, args = arguments(batch.entries, self._settings.retention, receipts, self.partition)
             first, duplicates, *refused = await self._script(names, args)
-            if first:
-                self._given = parse_id(first) + len(batch.entries) - 1
-            else:  # all of it was stored by a call whose answer was lost
+            if not first:  # all of it was stored by a call whose answer was lost
                 duplicates = 0
+            elif batch.entries:  # receipts by themselves are given no id
+                self._given = parse_id(first) + len(batch.entries) - 1
             made = self._link.made
             if refused:
                 await self._bury_refused(batch.entries, refused)

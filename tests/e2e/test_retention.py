@@ -7,14 +7,14 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 
 from fleetwire.client import open_connection
 from tests.conftest import Servers
 from tests.e2e.system import get
 from tests.ingest.bridge import device
 from tests.programs import eventually, fleetwire, free_port
-from wire import keys
+from tests.stored import Stored
+from tests.stored import stored as opened
 
 KEPT = "telemetry=200:3600 rooms=300:3600"
 MANY = 1_000
@@ -23,16 +23,16 @@ TELEMETRY, STATUS, ROOM = "fleets/berlin/v1/telemetry", "fleets/berlin/v1/status
 
 
 @pytest.fixture
-async def redis(servers: Servers) -> AsyncIterator[Redis]:
-    async with Redis.from_url(servers.redis) as client:
+async def redis(servers: Servers) -> AsyncIterator[Stored]:
+    async with opened(servers.redis) as client:
         yield client
 
 
-async def stored(redis: Redis, count: int) -> bool:
-    return int(await redis.xlen(keys.log(STATUS))) == count
+async def stored(redis: Stored, count: int) -> bool:
+    return await redis.length(STATUS) == count
 
 
-async def test_a_bridge_and_a_node_keep_of_each_kind_what_they_are_told(servers: Servers, redis: Redis) -> None:
+async def test_a_bridge_and_a_node_keep_of_each_kind_what_they_are_told(servers: Servers, redis: Stored) -> None:
     ports = free_port(), free_port()
     more = ("--redis-url", servers.redis, "--log-entries", "5000")
     with (
@@ -48,5 +48,5 @@ async def test_a_bridge_and_a_node_keep_of_each_kind_what_they_are_told(servers:
                     await client.publish(topic, json.dumps(readings), qos=1)
                 await asyncio.gather(*(node.request("publish", topic=ROOM, data=TEXT) for _ in range(100)))
             await eventually(lambda: stored(redis, MANY), 30)
-    assert 200 <= await redis.xlen(keys.log(TELEMETRY)) < 500
-    assert 300 <= await redis.xlen(keys.log(ROOM)) < 700
+    assert 200 <= await redis.length(TELEMETRY) < 500
+    assert 300 <= await redis.length(ROOM) < 700
