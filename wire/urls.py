@@ -12,6 +12,8 @@ __all__ = ["MqttAddress", "RedisAddress", "parse_mqtt", "parse_redis"]
 
 DEFAULT_PARTITIONS = 16
 
+_UNREADABLE = "can't be read: the port is a number, and a password has %2F %3F %23 %5B %5D for / ? # [ ]"
+
 
 class MqttAddress(NamedTuple):
     """Where an MQTT broker listens, and as whom to talk to it."""
@@ -38,9 +40,7 @@ def parse_mqtt(url: str) -> MqttAddress:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # its text may hold a piece of the password
-        raise SettingsError(
-            "MQTT URL can't be read: the port is a number, and a password has %2F %3F %23 %5B %5D for / ? # [ ]"
-        ) from None
+        raise SettingsError(f"MQTT URL {_UNREADABLE}") from None
     beyond = parts.path not in ("", "/") or parts.query or parts.fragment
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or beyond:
         raise SettingsError("MQTT URL must look like mqtt://host:1883 or mqtts://user:password@host:8883")
@@ -89,7 +89,7 @@ def parse_redis(url: str) -> RedisAddress:
             raise SettingsError("a Redis Cluster has no numbered databases")
         return RedisAddress(_check_redis(first), hosts, None, _partitions(query))
     service, _, database = path.partition("/")
-    if not service or query:
+    if not service or "@" in service or query:
         raise SettingsError(f"Sentinels are asked for a service: {_REDIS_FORMS}")
     return RedisAddress(_check_redis(f"{first}/{database}" if database else first), hosts, service)
 
@@ -104,9 +104,9 @@ def _host(name: str, port: int) -> tuple[str, int]:
     try:
         parts = urlsplit(f"//{name}")
         found = parts.hostname, parts.port or port
-    except ValueError as error:
-        raise SettingsError(f"Redis URL can't be read: {error}") from None
-    if not found[0]:
+    except ValueError:  # its text may hold a piece of the password
+        raise SettingsError(f"Redis URL {_UNREADABLE}") from None
+    if not found[0] or parts.netloc != name:
         raise SettingsError(_REDIS_FORMS)
     return found[0], found[1]
 
@@ -119,8 +119,8 @@ def _partitions(query: str) -> int:
     if not query:
         return DEFAULT_PARTITIONS
     name, _, value = query.partition("=")
-    known = name == "partitions" and value.isascii() and value.isdecimal()
-    if not known or not 2 <= int(value[:9]) <= MOST_PARTITIONS:
+    known = name == "partitions" and value.isascii() and value.isdecimal() and len(value) < 10
+    if not known or not 2 <= int(value) <= MOST_PARTITIONS:
         raise SettingsError(f"of a Redis Cluster, only partitions=2 to {MOST_PARTITIONS} can be said after the ?")
     return int(value)
 
@@ -133,9 +133,14 @@ def _check_redis(url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise SettingsError(f"Redis URL can't be read: {error}") from None
-    located = parts.path if parts.scheme == "unix" else parts.hostname
+    except ValueError:
+        raise SettingsError(f"Redis URL {_UNREADABLE}") from None
+    local = parts.scheme == "unix"
+    located = parts.path if local else parts.hostname
     if parts.scheme not in ("redis", "rediss", "unix") or not located:
         raise SettingsError(_REDIS_FORMS)
+    # What is behind a / ? or # of a password is no database, and no option.
+    beyond = not local and (parts.path.strip("/0123456789") or "@" in parts.query)
+    if beyond or parts.fragment:
+        raise SettingsError(f"Redis URL {_UNREADABLE}")
     return url
