@@ -102,10 +102,7 @@ class Replays:
             raise
         self._steps.setdefault(group, deque(maxlen=KEPT_STEPS)).append(step)
         for member in self._waiting.pop((group, cursor)):
-            if group.holds(member) and member.cursor == cursor and _give(member, step):
-                self._go_on(member)
-            else:
-                self._replayed.discard(member)
+            self._go_on(member)
 
     async def _step(self, group: Group, cursor: Cursor) -> Step:
         group.flush()  # so that who has come so far is where the others are
@@ -139,10 +136,10 @@ class Replays:
             self._replayed.discard(member)
 
     def _fail(self, member: Member, error: CommandError) -> None:
-        # The client comes back with its cursor, here or elsewhere.
-        log.warning("a replay failed: %s", error)
         self._replayed.discard(member)
-        member.outbox.close(1012)
+        if member.group.holds(member):  # the client comes back with its cursor, here or elsewhere
+            log.warning("a replay failed: %s", error)
+            member.outbox.close(1012)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None

@@ -301,7 +301,7 @@ async def test_sharded_channels_stand_for_patterns(valkey_url: str, redis_client
     partition = Partition(1, "{7}")
 
     async def publish(name: str, payload: str) -> None:
-        await redis_client.execute_command("SPUBLISH", partition.key(name), payload)
+        await redis_client.execute_command("SPUBLISH", partition.key(name), payload)  # type: ignore[no-untyped-call]
 
     async with running(valkey_url, Heard(valkey_url, partition)) as heard:
         await eventually(lambda: heard.feed.live)

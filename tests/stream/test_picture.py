@@ -441,8 +441,8 @@ class PictureMachine(RuleBasedStateMachine):
         assert len(client.ids) == len(set(client.ids))
         if client.query.resumable:
             due = [item.order for item in self.node.log if item.order > client.start and client.group.wants(item)]
-            told = [order for order in client.ids if order > client.start]
-            assert self._by_partition(told) == self._by_partition(due)
+            given = [order for order in client.ids if order > client.start]
+            assert self._by_partition(given) == self._by_partition(due)
             return
         told, knows = self._oracle(client.group)
         if client.query.shape.geofence is None:
