@@ -148,7 +148,7 @@ class Group:
             self._offer(member, frames, items, count)
         for member in list(self._fresh):
             own = _after(items, member.cursor)
-            skipped = sum(order > member.cursor[partition] for partition, order in overtaken)
+            skipped = _count_after(overtaken, member.cursor)
             until = self.cursor.later(member.cursor)
             self._offer(member, list(self.frames(own, until, conflated=skipped)), own, len(own) + skipped)
             if member in self._fresh and self.cursor >= member.cursor:
@@ -215,18 +215,20 @@ class Group:
         """Offer a member of `latest` that was behind the newest state of everything since its cursor, and how
         many readings it was not given; admit it."""
         items = self.picture.since(member.cursor)
+        until = self.horizon.later(member.cursor)  # it may come from a node that is ahead
         skipped = member.skipped - len(items)
         missed_message = member.missed_message
         if self.picture.ahead:
-            waiting, overtaken = self._pending.look()
-            skipped += len(waiting) + len(overtaken)
-            missed_message |= any(map(_in_room, _after(waiting, member.cursor)))
+            gathered, overtaken = self._pending.look()
+            waiting = _after(gathered, member.cursor)
+            skipped += len(waiting) + _count_after(overtaken, member.cursor)
+            missed_message |= any(map(_in_room, waiting))
         if missed_message:
-            self.announce_gap(member, member.cursor, self.horizon)
-        for frame in self.frames(items, self.horizon, conflated=max(0, skipped)):
+            self.announce_gap(member, member.cursor, until)
+        for frame in self.frames(items, until, conflated=max(0, skipped)):
             member.outbox.put(frame)
         self._metrics.conflated.inc(max(0, skipped))
-        member.cursor, member.skipped, member.missed_message = self.horizon, 0, False
+        member.cursor, member.skipped, member.missed_message = until, 0, False
         self.admit(member)
 
     def repeat(self, member: Member) -> bool:
@@ -305,6 +307,10 @@ class Group:
 
 def _after(items: list[Item], cursor: Cursor) -> list[Item]:
     return [item for item in items if item.order > cursor[item.partition]]
+
+
+def _count_after(places: list[tuple[int, int]], cursor: Cursor) -> int:
+    return sum(order > cursor[partition] for partition, order in places)
 
 
 def _in_room(item: Item) -> bool:

@@ -631,6 +631,33 @@ async def test_a_partition_that_goes_back_leaves_the_others_where_they_are() -> 
     assert parse_cursor(events[-1]["cursor"], 3) == hub.reached == Cursor((9, 9, 9)).at(found[0][0], 4)
 
 
+async def test_who_comes_from_a_node_that_is_ahead_is_sent_nothing_twice_though_it_is_slow() -> None:
+    hub = Hub(Layout(3), Table(), Metrics())
+    listener = Listener(hub, limit=1)
+    here, there = TOPICS[1:3]
+    number, other = (hub.layout.of(topic).number for topic in (here, there))
+    listener.outbox.put(Frame(b"{}"))
+    listener.group.dismiss(listener.member)
+    listener.group.snapshot(listener.member, Cursor((0, 0, 0)).at(number, 5))
+    for order, topic, partition in ((1, there, other), (2, here, number)):
+        hub.deliver(Item(topic, order, Reading(order, {"x": order}), partition=partition))
+        listener.group.flush()
+    assert listener.group.is_behind(listener.member)
+    for order in (3, 4):
+        hub.deliver(Item(here, order, Reading(order, {"x": order}), partition=number))
+    await listener.frames()
+    listener.group.catch_up(listener.member)
+    (caught_up,) = await listener.events()
+    assert ids(caught_up) == ["0-1"]
+    assert parse_cursor(caught_up["cursor"], 3) == Cursor((0, 0, 0)).at(number, 5).at(other, 1)
+    for order in (5, 6):
+        hub.deliver(Item(here, order, Reading(order, {"x": order}), partition=number))
+    listener.group.flush()
+    (event,) = await listener.events()
+    assert (ids(event), event.get("conflated", 0)) == (["0-6"], 0)
+    assert parse_cursor(event["cursor"], 3) == hub.reached
+
+
 async def test_a_group_ends_with_its_last_member(hub: Hub) -> None:
     first, second = Listener(hub), Listener(hub)
     hub.deliver(reading(1))
