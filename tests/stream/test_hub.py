@@ -406,7 +406,7 @@ class SingleMachine(HubMachine):
 
 
 TestHub = HubMachine.TestCase
-TestHub.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestHub.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
 TestSingleHub = SingleMachine.TestCase
 TestSingleHub.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
