@@ -8,7 +8,6 @@ KILLS  ?= 100
 SEED   ?= 1
 
 .PHONY: help install demo test test-cluster check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-history bench-retention bench-memory soak lock clean
-.PHONY: help install demo test check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-history bench-slow bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14

@@ -182,7 +182,7 @@ class Watched:
         first, second = free_port(), free_port()
         self._serve(first)
         self._serve(second, "--replicaof", "127.0.0.1", str(first))
-        until(lambda: self.synced(), "the replica has all")
+        self._followed(first)
         for number in range(3):
             self._watch(number, first)
         until(lambda: all(map(self._sees_all, self._sentinels)), "the Sentinels know each other and the replica")
@@ -198,15 +198,10 @@ class Watched:
         """The server that is not the master."""
         return next(program for port, program in self._servers.items() if port != self.master)
 
-    def synced(self) -> bool:
-        """Whether the replica has all that the master has."""
-        masters = [ask(port, "INFO", "replication") for port in self._servers]
-        states = [info for info in masters if info.get("role") == "master"]
-        return any(
-            info.get("connected_slaves") == 1 and info["slave0"]["state"] == "online"
-            and info["slave0"]["offset"] == info["master_repl_offset"]
-            for info in states
-        )  # fmt: skip
+    def _followed(self, master: int) -> None:
+        """Wait until the replica has what the master has now; of what comes meanwhile it is always behind."""
+        there, _ = _offsets(master)
+        until(lambda: _offsets(master)[1] >= there, "the replica has what its master had")
 
     def kill_master(self) -> int:
         """`kill -9`: its port."""
@@ -221,8 +216,10 @@ class Watched:
 
     def restart(self, port: int) -> None:
         """Start a server again that was killed: it becomes a replica of the other."""
-        self._serve(port, "--replicaof", "127.0.0.1", str(self.master))
-        until(lambda: _role(port) == b"slave" and self.synced(), "the old master is a replica")
+        master = self.master
+        self._serve(port, "--replicaof", "127.0.0.1", str(master))
+        until(lambda: _role(port) == b"slave", "the old master is a replica")
+        self._followed(master)
 
     def _serve(self, port: int, *more: str) -> None:
         folder = self._folder / str(port)
@@ -259,6 +256,13 @@ def _role(port: int) -> bytes:
         return bytes(ask(port, "ROLE")[0])
     except redis.RedisError:
         return b""
+
+
+def _offsets(master: int) -> tuple[int, int]:
+    """How far a master is, and how far its replica has said that it is (-1: there is none)."""
+    info = ask(master, "INFO", "replication")
+    replica = info.get("slave0", {})
+    return info["master_repl_offset"], replica["offset"] if replica.get("state") == "online" else -1
 
 
 @contextmanager

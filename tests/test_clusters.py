@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from threading import Event, Thread
+
 import pytest
 import redis
 
@@ -37,3 +41,30 @@ def test_a_replica_takes_the_place_of_its_master() -> None:
         watched.restart(old)
         assert watched.master == new
         assert ask(old, "GET", "a") == b"kept"
+
+
+def test_a_replica_follows_a_master_that_is_written_to() -> None:
+    with sentinels() as watched:
+        old = watched.kill_master()
+        with writes(watched.failed_over(old)):
+            watched.restart(old)
+            assert ask(old, "GET", "a") is not None
+
+
+@contextmanager
+def writes(port: int) -> Iterator[None]:
+    """Writes to a server without a pause."""
+    enough = Event()
+
+    def write() -> None:
+        with closing(redis.Redis(port=port)) as client:
+            while not enough.is_set():
+                client.incr("a")
+
+    thread = Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
