@@ -1,0 +1,26 @@
+import { decode, encode } from "@msgpack/msgpack";
+import type { Format } from "./protocol.ts";
+import type { Message } from "./types.ts";
+
+/** How commands and messages look on the wire. */
+export interface Codec {
+  subprotocol: string;
+  encode(command: object): string | Uint8Array<ArrayBuffer>;
+  decode(data: string | ArrayBuffer): Message;
+}
+
+const CODECS: Record<Format, Codec> = {
+  json: {
+    subprotocol: "fleetwire.v1.json",
+    encode: command => JSON.stringify(command),
+    decode: data => JSON.parse(data as string),
+  },
+  msgpack: {
+    subprotocol: "fleetwire.v1.msgpack",
+    encode: command => encode(command, { ignoreUndefined: true }),
+    decode: data => decode(data as ArrayBuffer) as Message,
+  },
+};
+
+/** The codec of a format. Both carry the same maps; times and numbers fit a double, ids are texts. */
+export const codec = (format: Format): Codec => CODECS[format];
