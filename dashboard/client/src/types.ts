@@ -1,4 +1,4 @@
-import type { Box, Filters, Geofence, Strategy, Summary, Value } from "./protocol.ts";
+import type { BoundingBox as Box, Filters, Geofence, Strategy, Summary, Value } from "./protocol.ts";
 
 /** What a subscription asks for: the fields of `subscribe`. Times are epoch ms, intervals ms. */
 export interface Ask {

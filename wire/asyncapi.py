@@ -1,0 +1,225 @@
+"""The client protocol as an AsyncAPI 3.0 document, made from the structs and tables of `wire.protocol`.
+
+`python -m wire.asyncapi` prints it; a node serves it at `/v1/asyncapi.json`. The types of the TypeScript client are
+made from it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+from wire import protocol
+from wire.protocol import CLOSE_CODES, ERRORS, SUBPROTOCOLS
+from wire.reading import Value
+from wire.shaping import Filters, Window
+
+__all__ = ["COMMANDS", "EVENTS", "REPLIES", "document"]
+
+Schema = dict[str, Any]
+
+SCHEMAS = "#/components/schemas/"
+MESSAGES = "#/components/messages/"
+
+COMMANDS: tuple[type[Struct], ...] = get_args(protocol.Command)
+EVENTS: tuple[type[Struct], ...] = (protocol.SubscriptionEvent, protocol.Replay, protocol.Gap)
+REPLIES: dict[type[Struct], type[Struct]] = {
+    protocol.Subscribe: protocol.SubscribeReply,
+    protocol.Update: protocol.SubscribeReply,
+    protocol.Unsubscribe: protocol.Reply,
+    protocol.Publish: protocol.PublishReply,
+    protocol.Get: protocol.ItemsReply,
+    protocol.History: protocol.ItemsReply,
+    protocol.Authorize: protocol.Reply,
+    protocol.Ping: protocol.Reply,
+}
+ANSWERS: tuple[type[Struct], ...] = (*dict.fromkeys(REPLIES.values()),)
+ITEMS: tuple[type[Struct], ...] = (protocol.ReadingItem, protocol.MessageItem)
+# No structs, but words of the protocol all the same.
+NAMED: dict[str, Any] = {"Value": Value, "Strategy": protocol.Strategy, "Filters": Filters, "Window": Window}
+
+CONTENT_TYPES: dict[protocol.Format, str] = {"json": "application/json", "msgpack": "application/msgpack"}
+FRAMES: dict[protocol.Format, str] = {"json": "text", "msgpack": "binary"}
+
+
+def document() -> dict[str, Any]:
+    """The document, as what JSON is made of. Actions are those of the node: it receives commands and sends events."""
+    messages: tuple[type[Struct], ...] = (*COMMANDS, *ANSWERS, protocol.ErrorReply, *EVENTS)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Fleetwire client protocol",
+            "version": "1.0.0",
+            "description": _text(inspect.getdoc(protocol)),
+        },
+        "defaultContentType": CONTENT_TYPES["json"],
+        "servers": {"node": _server("ws"), "tls": _server("wss")},
+        "channels": {"stream": _channel(messages)},
+        "operations": {**_requests(), **_events()},
+        "components": {"messages": {kind.__name__: _message(kind) for kind in messages}, "schemas": _schemas()},
+        "x-errors": ERRORS,
+        "x-close-codes": {
+            str(code): {"reason": close.reason, "comeBack": close.come_back} for code, close in CLOSE_CODES.items()
+        },
+    }
+
+
+def _server(protocol: str) -> Schema:
+    where = {"default": "127.0.0.1:8000", "description": "Host and port of any node, or of what stands before them."}
+    return {"host": "{host}", "protocol": protocol, "variables": {"host": where}}
+
+
+def _channel(messages: tuple[type[Struct], ...]) -> Schema:
+    header = {"type": "string", "enum": list(SUBPROTOCOLS), "default": next(iter(SUBPROTOCOLS))}
+    return {
+        "address": "/v1/stream",
+        "summary": "A WebSocket connection, in one of the subprotocols: the same maps, as JSON or MessagePack.",
+        "messages": {kind.__name__: {"$ref": MESSAGES + kind.__name__} for kind in messages},
+        "bindings": {
+            "ws": {"headers": {"type": "object", "properties": {"Sec-WebSocket-Protocol": header}}},
+        },
+        "x-subprotocols": {
+            name: {"format": format, "contentType": CONTENT_TYPES[format], "frames": FRAMES[format]}
+            for name, format in SUBPROTOCOLS.items()
+        },
+    }
+
+
+def _requests() -> Schema:
+    """A command each, with its replies."""
+    return {
+        _action(command): {
+            "action": "receive",
+            **_on_stream(command),
+            "summary": _summary(command),
+            "reply": _on_stream(REPLIES[command], protocol.ErrorReply),
+        }
+        for command in COMMANDS
+    }
+
+
+def _events() -> Schema:
+    """What a node says by itself. An error without a request: of a frame that could not be read, or of a
+    subscription that a new token no longer allows."""
+    events = {_action(kind): kind for kind in EVENTS} | {"error": protocol.ErrorReply}
+    return {name: {"action": "send", **_on_stream(kind), "summary": _summary(kind)} for name, kind in events.items()}
+
+
+def _on_stream(*kinds: type[Struct]) -> Schema:
+    return {
+        "channel": {"$ref": "#/channels/stream"},
+        "messages": [{"$ref": f"#/channels/stream/messages/{kind.__name__}"} for kind in kinds],
+    }
+
+
+def _message(kind: type[Struct]) -> Schema:
+    found = {"name": kind.__name__, "summary": _summary(kind), "payload": {"$ref": SCHEMAS + kind.__name__}}
+    if "request_id" in kind.__struct_fields__:
+        found["correlationId"] = {"location": "$message.payload#/requestId"}
+    return found
+
+
+def _schemas() -> Schema:
+    """Everything by name: structs under theirs, and the unions that are words of the protocol."""
+    sent: tuple[type[Struct], ...] = (*ANSWERS, protocol.ErrorReply, *EVENTS, *ITEMS)
+    structs = (*COMMANDS, *sent, _without(protocol.WindowItem, "values"), protocol.Numbers, protocol.Last)
+    found, described = msgspec.json.schema_components([*structs, *NAMED.values()], ref_template=SCHEMAS + "{name}")
+    named = dict(zip(NAMED, found[len(structs) :], strict=True))
+    schemas = {name: _draft07(schema, named) for name, schema in described.items()}
+    schemas |= {name: {"title": name, **_draft07(schema, {})} for name, schema in named.items()}
+    for kind in sent:
+        _leave_out_null(schemas[kind.__name__])
+    _say_what_is_in_them(schemas)
+    unions = {"Command": COMMANDS, "Answer": ANSWERS, "Event": EVENTS, "Item": ITEMS}
+    for name, members in unions.items():
+        schemas[name] = {"title": name, **_any_of(*(member.__name__ for member in members))}
+    return schemas
+
+
+def _without(kind: type[Struct], unknown: str) -> type[Struct]:
+    """The struct with a field that may be anything. (Of a union of structs without tags msgspec says nothing.)"""
+    known = [(field.name, Any if field.name == unknown else field.type) for field in fields(kind)]
+    return msgspec.defstruct(kind.__name__, known, namespace={"__doc__": kind.__doc__})
+
+
+def _say_what_is_in_them(schemas: Schema) -> None:
+    """What Python does not say of what it has encoded already, or leaves open for the sake of speed."""
+    told = "What the numbers of a signal come to in the window of a subscription: of these, what it asked for."
+    schemas["Summary"] = schemas["Numbers"] | {"title": "Summary", "description": told, "required": []}
+    schemas["ReadingItem"]["properties"]["values"]["additionalProperties"] = _any_of("Value", "Summary")
+    schemas["WindowItem"]["properties"]["values"] = {
+        "type": "object",
+        "additionalProperties": _any_of("Numbers", "Last"),
+    }
+    schemas["SubscriptionEvent"]["properties"]["data"]["items"] = {"$ref": SCHEMAS + "Item"}
+    schemas["ItemsReply"]["properties"]["data"]["items"] = _any_of("ReadingItem", "MessageItem", "WindowItem")
+    for reply in ANSWERS:
+        actions = [_action(command) for command, answer in REPLIES.items() if answer is reply]
+        schemas[reply.__name__]["properties"]["action"] = _one_of_words(actions)
+        schemas[reply.__name__]["not"] = {"required": ["error"]}  # it is one of these, or an ErrorReply
+
+
+def _draft07(schema: Any, named: Schema) -> Any:
+    """The schema in the dialect of AsyncAPI, with references to what has a name."""
+    if isinstance(schema, list):
+        return [_draft07(part, named) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    default = {key: part for key, part in schema.items() if key == "default"}
+    for name, known in named.items():
+        if schema == known | default:
+            return {"anyOf": [{"$ref": SCHEMAS + name}], **default} if default else {"$ref": SCHEMAS + name}
+    found = {key: _draft07(part, named) for key, part in schema.items() if key != "discriminator"}
+    if "prefixItems" in found:
+        found |= {"items": found.pop("prefixItems"), "additionalItems": False}
+    if {"type": "number"} in found.get("anyOf", ()):
+        options = [option for option in found.pop("anyOf") if option != {"type": "integer"}]
+        found |= {"anyOf": options} if len(options) > 1 else options[0]
+    if isinstance(found.get("enum"), list):
+        found |= _one_of_words(found.pop("enum"))
+    if found.get("uniqueItems") and "default" in found:
+        found["default"] = sorted(found["default"])  # a set has no order to be told
+    if isinstance(found.get("description"), str):
+        found["description"] = _text(found["description"])
+    return found
+
+
+def _leave_out_null(schema: Schema) -> None:
+    """What a node does not know, or is as by default, it leaves out: it never says null for it."""
+    for name, field in schema["properties"].items():
+        if "default" in field and field["default"] is None:
+            (kept,) = (option for option in field["anyOf"] if option != {"type": "null"})
+            schema["properties"][name] = kept
+
+
+def _one_of_words(words: list[str]) -> Schema:
+    return {"const": words[0]} if len(words) == 1 else {"enum": words}
+
+
+def _any_of(*names: str) -> Schema:
+    return {"anyOf": [{"$ref": SCHEMAS + name} for name in names]}
+
+
+def _action(kind: type[Struct]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _summary(kind: type[Struct]) -> str:
+    """What is said of it first."""
+    return re.split(r"[.:;](?:\s|$)", _text(inspect.getdoc(kind)), maxsplit=1)[0]
+
+
+def _text(doc: str | None) -> str:
+    """A docstring, a line a paragraph."""
+    paragraphs = inspect.cleandoc(doc or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document())) + b"\n")
