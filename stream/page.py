@@ -1,0 +1,68 @@
+"""The dashboard, as it was built into the folder `page` beside this module, and the browser client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+
+__all__ = ["PAGE", "routes"]
+
+PAGE = Path(__file__).with_name("page")
+
+NOT_BUILT = """Fleetwire node
+
+The dashboard is not built: `make install` builds it, then start the node anew. The API is here all the same:
+
+  WS   /v1/stream                   subprotocols fleetwire.v1.json and fleetwire.v1.msgpack
+  GET  /v1/asyncapi.json            what is said there: AsyncAPI 3.0
+  GET  /v1/events?topic=FILTER      Server-Sent Events: try  curl -N 'http://…/v1/events?topic=fleets/%23'
+  GET  /v1/state?topic=FILTER       the current state
+  GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit, window (ms), format (json, csv …)
+  POST /v1/publish                  {"topic": "rooms/ops", "data": …}, or a command to a vehicle
+  GET  /v1/map/layer                the operator's own map layer, GeoJSON
+  GET  /healthz  /readyz  /metrics
+"""
+
+# The name of an asset changes with what is in it. Anything else is asked for each time, and mostly not modified.
+IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+REVALIDATED = {"Cache-Control": "no-cache"}
+IMPORTABLE = REVALIDATED | {"Access-Control-Allow-Origin": "*"}  # by pages that come from elsewhere
+
+
+def routes(folder: Path = PAGE) -> list[Route]:
+    """`/`, `/assets/…` and `/client/…`, from a folder with index.html, assets and client. When there is no page in
+    it, `/` says so."""
+    if not Path(folder, "index.html").exists():
+        return [Route("/", _not_built)]
+    return [
+        Route("/", _Files(folder, REVALIDATED).index),
+        Route("/assets/{path:path}", _Files(folder / "assets", IMMUTABLE).file),
+        Route("/client/{path:path}", _Files(folder / "client", IMPORTABLE).file),
+    ]
+
+
+class _Files(StaticFiles):
+    """The files of a folder, with headers of their own."""
+
+    def __init__(self, folder: Path, headers: dict[str, str]) -> None:
+        super().__init__(directory=folder, check_dir=False)
+        self._headers = headers
+
+    async def index(self, request: Request) -> Response:
+        return await self._response("index.html", request)
+
+    async def file(self, request: Request) -> Response:
+        return await self._response(request.path_params["path"], request)
+
+    async def _response(self, path: str, request: Request) -> Response:
+        response = await self.get_response(path, request.scope)
+        response.headers.update(self._headers)
+        return response
+
+
+async def _not_built(request: Request) -> Response:
+    return PlainTextResponse(NOT_BUILT)
