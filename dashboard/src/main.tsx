@@ -1,3 +1,16 @@
 import { render } from "preact";
+import { App } from "./app.tsx";
+import { Feed } from "./fleet/feed.ts";
+import { EVERYTHING } from "./fleet/topics.ts";
+import { Session } from "./session.ts";
+import "./ui/theme.css";
+import "./ui/layout.css";
 
-render(<main>Fleetwire</main>, document.getElementById("app") as HTMLElement);
+const asked = new URLSearchParams(location.search);
+const session = new Session();
+const feed = new Feed(session, asked.get("topic") ?? EVERYTHING);
+
+render(
+  <App session={session} feed={feed} style={asked.get("style") ?? undefined} />,
+  document.getElementById("app") as HTMLElement,
+);

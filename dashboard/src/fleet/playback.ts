@@ -1,0 +1,76 @@
+/** Where the page is in time: live, or at some moment of the log, and how it goes on from there. */
+
+import type { ReplayEvent, Subscription } from "@fleetwire/client";
+import { type ReadonlySignal, signal } from "@preact/signals";
+
+/** `position`: epoch ms of storing, at the time `at` of `performance.now()`; it grows `speed` times as fast as time. */
+export type Mode =
+  | { kind: "live" }
+  | { kind: "replaying"; state: "playing" | "paused"; position: number; speed: number; at: number };
+
+export class Playback {
+  readonly mode: ReadonlySignal<Mode>;
+  readonly #mode = signal<Mode>({ kind: "live" });
+  readonly #subscriptions: () => Subscription[];
+
+  /** `subscriptions`: those that go through time together. */
+  constructor(subscriptions: () => Subscription[]) {
+    this.#subscriptions = subscriptions;
+    this.mode = this.#mode;
+  }
+
+  /** Epoch ms of the moment that is shown. */
+  now(): number {
+    const mode = this.#mode.peek();
+    if (mode.kind === "live") return Date.now();
+    const passed = mode.state === "playing" ? (performance.now() - mode.at) * mode.speed : 0;
+    return mode.position + passed;
+  }
+
+  /** Go to a moment of the log (epoch ms); it plays from there, or waits there when it was paused. */
+  async seek(ms: number): Promise<void> {
+    const mode = this.#mode.peek();
+    const { speed, state } = mode.kind === "live" ? { speed: 1, state: "playing" as const } : mode;
+    this.#mode.value = { kind: "replaying", state, position: ms, speed, at: performance.now() };
+    await this.#all(subscription => subscription.seek(ms));
+  }
+
+  /** Go on, `speed` times as fast as it was (1 to 100). */
+  async play(speed: number): Promise<void> {
+    this.#turn("playing", speed);
+    await this.#all(subscription => subscription.play(speed));
+  }
+
+  async pause(): Promise<void> {
+    const mode = this.#mode.peek();
+    if (mode.kind === "replaying") this.#turn("paused", mode.speed);
+    await this.#all(subscription => subscription.pause());
+  }
+
+  /** Back to the present. */
+  async live(): Promise<void> {
+    this.#mode.value = { kind: "live" };
+    await this.#all(subscription => subscription.live());
+  }
+
+  /** What the node says of where the replay is. */
+  told(event: ReplayEvent): void {
+    if (event.state === "live") {
+      this.#mode.value = { kind: "live" };
+      return;
+    }
+    const before = this.#mode.peek();
+    const speed = event.state === "playing" && event.speed ? event.speed : before.kind === "live" ? 1 : before.speed;
+    const position = event.position ?? this.now();
+    this.#mode.value = { kind: "replaying", state: event.state, position, speed, at: performance.now() };
+  }
+
+  #turn(state: "playing" | "paused", speed: number): void {
+    if (this.#mode.peek().kind === "live") return;
+    this.#mode.value = { kind: "replaying", state, position: this.now(), speed, at: performance.now() };
+  }
+
+  async #all(act: (subscription: Subscription) => Promise<void>): Promise<void> {
+    await Promise.all(this.#subscriptions().map(act));
+  }
+}
