@@ -216,6 +216,14 @@ def stream(
             envvar="FLEETWIRE_WORKERS", min=1, max=256, help="Processes that serve the port, each a node; one a core."
         ),
     ] = 1,
+    node_name: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_NODE_NAME",
+            help="What the node calls itself in replies to ping; each of several workers adds its number."
+            "  [default: HOSTNAME:PORT]",
+        ),
+    ] = None,
     jwt_key: Annotated[
         str | None,
         typer.Option(
@@ -257,6 +265,7 @@ def stream(
 
     settings = Settings(
         redis_url=redis_url,
+        node_name=node_name or f"{socket.gethostname()}:{port}",
         jwt_key=jwt_key,
         subscriptions=subscriptions,
         frame_bytes=frame_bytes,

@@ -16,6 +16,7 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Literal, NoReturn
 
 import msgspec
@@ -62,7 +63,7 @@ async def serve_workers(
     with _reserved(host, port) as port, _folder() as metrics:
         crew = _Crew(metrics)
         async with asyncio.TaskGroup() as group:
-            orders = [Order(number, host, port, settings, log_format) for number in range(count)]
+            orders = [Order(number, host, port, _named(settings, number), log_format) for number in range(count)]
             tasks = [group.create_task(crew.keep(order), name=f"worker {order.number}") for order in orders]
             await stop.wait()
             for task in tasks:
@@ -140,6 +141,10 @@ class _Crew:
             log.error("worker %d did not stop as it should: status %d", process.pid, status)
         else:
             log.info("worker %d has stopped", process.pid)
+
+
+def _named(settings: Settings, number: int) -> Settings:
+    return replace(settings, node_name=f"{settings.node_name}/{number}")
 
 
 @contextmanager

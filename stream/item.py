@@ -10,7 +10,7 @@ import msgspec
 
 from wire.cursor import Cursor
 from wire.ids import SEQUENCE_BITS, format_id
-from wire.protocol import Format, MessageItem, ReadingItem, encode
+from wire.protocol import Format, MessageItem, PlaceEvent, ReadingItem, encode
 from wire.reading import Body, Message, Reading, Value
 
 __all__ = ["Item", "View", "before"]
@@ -103,7 +103,9 @@ class Item:
         """A reading's values; of a message none."""
         return self.body.values if isinstance(self.body, Reading) else {}
 
-    def showing(self, values: Mapping[str, Any], points: Points | None = None, event: str | None = None) -> Item:
+    def showing(
+        self, values: Mapping[str, Any], points: Points | None = None, event: PlaceEvent | None = None
+    ) -> Item:
         """The same reading with other values; with points of curves, or an event that it tells of."""
         assert isinstance(self.body, Reading)
         return ShapedItem(self, msgspec.structs.replace(self.body, values=values), points or None, event)
@@ -138,7 +140,7 @@ class ShapedItem(Item):
 
     __slots__ = ("event", "points")
 
-    def __init__(self, item: Item, body: Reading, points: Points | None, event: str | None) -> None:
+    def __init__(self, item: Item, body: Reading, points: Points | None, event: PlaceEvent | None) -> None:
         super().__init__(item.topic, item.order, body, item.read, item._id, item.partition)
         self.points = points
         self.event = event

@@ -14,6 +14,7 @@ from stream.table import Table
 from stream.thinning import Thinning
 from stream.window import single
 from wire.cursor import Cursor
+from wire.protocol import PlaceEvent
 from wire.reading import Reading, Value
 from wire.shaping import same
 
@@ -225,12 +226,14 @@ class Area:
         """Whether such a move is told: of a fence the events asked for, of a box all but what is elsewhere."""
         return move != "out" if self._fence is None else move in self._fence.events
 
-    def event(self, move: Move) -> str | None:
+    def event(self, move: Move) -> PlaceEvent | None:
         """What is said of such a move: of a box, only that somebody has left it."""
-        return move if self._fence is not None or move == "leave" else None
+        if move == "leave" or (move == "enter" and self._fence is not None):
+            return move
+        return None
 
     @property
-    def state(self) -> str | None:
+    def state(self) -> PlaceEvent | None:
         """What is said of those who are in it."""
         return "inside" if self._fence is not None else None
 
@@ -239,7 +242,7 @@ def _historical(item: Item) -> bool:
     return isinstance(item.body, Reading) and item.body.historical
 
 
-def _marked(item: Item, event: str | None) -> Item:
+def _marked(item: Item, event: PlaceEvent | None) -> Item:
     return item if event is None else item.showing(item.values, event=event)
 
 

@@ -99,7 +99,9 @@ class Session:
                 self._check_members()
                 self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
             case protocol.Ping():
-                self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
+                name = self._node.settings.node_name
+                reply = protocol.PingReply(action=action, request_id=command.request_id, ts=now_ms(), node=name)
+                self._reply(reply)
 
     async def subscribe(self, command: protocol.Subscribe) -> None:
         """Reply, then what the subscription begins with, then live frames. Asking for the same again begins anew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 
 from wire.errors import SettingsError
@@ -15,12 +16,13 @@ __all__ = ["Settings"]
 class Settings:
     """Settings of one node. Raises SettingsError, which names the setting, when one can't be used.
 
-    `jwt_key`: without it everyone may do everything. `subscriptions`: most for one connection.
-    `frame_bytes`: largest frame that a client may send. `outbox_bytes`: most that waits for a client before it
-    counts as behind. `drain_s`: how long a client may take no byte before it is closed (4008).
+    `node_name`: what it calls itself. `jwt_key`: without it everyone may do everything. `subscriptions`: most for
+    one connection. `frame_bytes`: largest frame that a client may send. `outbox_bytes`: most that waits for a
+    client before it counts as behind. `drain_s`: how long a client may take no byte before it is closed (4008).
     """
 
     redis_url: str = "redis://127.0.0.1:6379"
+    node_name: str = field(default_factory=socket.gethostname)
     jwt_key: str | None = None
     subscriptions: int = 1_000
     frame_bytes: int = 65_536
@@ -33,6 +35,8 @@ class Settings:
             parse_redis(self.redis_url)
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
+        if not 1 <= len(self.node_name) <= 128:
+            raise SettingsError.about("node-name", "must have 1 to 128 characters")
         if self.jwt_key is not None and len(self.jwt_key) < 32:
             raise SettingsError.about("jwt-key", "must have at least 32 characters")
         if self.subscriptions < 1:

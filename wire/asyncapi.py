@@ -37,7 +37,7 @@ REPLIES: dict[type[Struct], type[Struct]] = {
     protocol.Get: protocol.ItemsReply,
     protocol.History: protocol.ItemsReply,
     protocol.Authorize: protocol.Reply,
-    protocol.Ping: protocol.Reply,
+    protocol.Ping: protocol.PingReply,
 }
 ANSWERS: tuple[type[Struct], ...] = (*dict.fromkeys(REPLIES.values()),)
 ITEMS: tuple[type[Struct], ...] = (protocol.ReadingItem, protocol.MessageItem)

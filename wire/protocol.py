@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from wire.clock import now_ms
 from wire.command import MAX_TTL
 from wire.errors import CommandError
-from wire.reading import Value
+from wire.reading import Clock, Value
 from wire.shaping import BoundingBox, Filters, Geofence, Window
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Authorize",
     "Close",
     "Command",
+    "ErrorDetail",
     "ErrorReply",
     "Format",
     "Gap",
@@ -35,6 +36,8 @@ __all__ = [
     "MessageItem",
     "Numbers",
     "Ping",
+    "PingReply",
+    "PlaceEvent",
     "Publish",
     "PublishReply",
     "ReadingItem",
@@ -61,6 +64,7 @@ Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Filter = Annotated[str, Meta(min_length=1, max_length=1024)]
 Interval = Annotated[int, Meta(ge=0, le=60_000)]
 Strategy = Literal["latest", "batch"]
+PlaceEvent = Literal["enter", "leave", "inside"]
 SignalPattern = Annotated[str, Meta(min_length=1, max_length=256)]
 Signals = Annotated[tuple[SignalPattern, ...], Meta(min_length=1, max_length=256)]
 Limit = Annotated[int, Meta(ge=1, le=10_000)]
@@ -229,7 +233,7 @@ class Authorize(_Command, tag="authorize"):
 
 
 class Ping(_Command, tag="ping"):
-    """Ask for a sign of life."""
+    """Ask for a sign of life, and for the node's name."""
 
 
 Command = Subscribe | Update | Unsubscribe | Publish | Get | History | Authorize | Ping
@@ -245,11 +249,11 @@ class ReadingItem(Struct, omit_defaults=True):
     ts: int
     values: dict[str, Value]
     points: dict[str, list[tuple[int, Value]]] | None = None
-    event: str | None = None
+    event: PlaceEvent | None = None
     seq: int | None = None
     historical: bool = False
     received: int | None = None
-    clock: str = "device"
+    clock: Clock = "device"
     stored: int | None = None
     read: int | None = None
 
@@ -288,13 +292,13 @@ class WindowItem(Struct):
 
 
 class SubscriptionEvent(Struct, rename="camel", tag_field="action", tag="subscription", omit_defaults=True):
-    """Items of a subscription, encoded already. `conflated`: readings that newer ones overtook. `more`: the
+    """Items of a subscription. `conflated`: readings that newer ones overtook. `more`: the
     snapshot goes on in the next frame."""
 
     subscription_id: str
     ts: int
     cursor: str
-    data: list[Raw]
+    data: list[Raw]  # encoded already
     snapshot: bool = False
     more: bool = False
     conflated: int = 0
@@ -342,15 +346,23 @@ class PublishReply(Reply, kw_only=True):
 
 
 class ItemsReply(Reply, kw_only=True):
-    """Items, encoded already. History: `cursor`, to be given as `after`, when there is a next page; `trimmed`, when
+    """Items. Of history: `cursor`, to be given as `after`, when there is a next page; `trimmed`, when
     the log no longer has everything that was asked for, up to this id."""
 
     cursor: str | None = None
     trimmed: str | None = None
-    data: list[Raw]
+    data: list[Raw]  # encoded already
 
 
-class _Error(Struct):
+class PingReply(Reply, kw_only=True):
+    """`node`: what the node calls itself."""
+
+    node: str
+
+
+class ErrorDetail(Struct):
+    """`reason`: one of a table, which has its number. `description`: for people."""
+
     number: int
     reason: str
     description: str
@@ -360,7 +372,7 @@ class ErrorReply(Struct, rename="camel", omit_defaults=True):
     """Why a command was not carried out. Action and request id as far as they could be read."""
 
     ts: int
-    error: _Error
+    error: ErrorDetail
     action: str | None = None
     request_id: str | None = None
 
@@ -409,5 +421,5 @@ def request_of(data: bytes | str, format: Format) -> tuple[str | None, str | Non
 
 def error_reply(error: CommandError, action: str | None = None, request_id: str | None = None) -> ErrorReply:
     """The reply that tells a client of an error."""
-    detail = _Error(ERRORS[error.reason], error.reason, error.description)
+    detail = ErrorDetail(ERRORS[error.reason], error.reason, error.description)
     return ErrorReply(ts=now_ms(), error=detail, action=action, request_id=request_id)

@@ -12,6 +12,7 @@ import msgspec
 
 __all__ = [
     "Body",
+    "Clock",
     "Message",
     "Reading",
     "Value",
@@ -21,6 +22,7 @@ __all__ = [
     "split",
 ]
 
+Clock = Literal["device", "arrival", "clamped"]
 Value = bool | int | float | str | None
 
 
@@ -38,7 +40,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     values: dict[str, Value]
     seq: int | None = None
     historical: bool = False
-    clock: Literal["device", "arrival", "clamped"] = "device"
+    clock: Clock = "device"
     received: int | None = None
 
 

@@ -31,6 +31,7 @@ def taken() -> Iterator[int]:
         ("stream --port {taken}", "port {taken} on 127.0.0.1 can't be used"),
         ("ingest --metrics-port {taken}", "port {taken} on 127.0.0.1 can't be used"),
         ("stream --jwt-key short", "(FLEETWIRE_JWT_KEY) must have at least 32 characters"),
+        ("stream --node-name {long}", "(FLEETWIRE_NODE_NAME) must have 1 to 128 characters"),
         ("stream --redis-url http://x", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --redis-url nonsense", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --mqtt-url http://x", "(FLEETWIRE_MQTT_URL) can't be used"),
@@ -54,7 +55,7 @@ def taken() -> Iterator[int]:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(command: str, said: str, taken: int) -> None:
-    ports = {"taken": taken, "free": free_port()}
+    ports = {"taken": taken, "free": free_port(), "long": "n" * 129}
     with fleetwire(*command.format(**ports).split()) as program:
         assert program.wait(20) == 2, program.output
         output = program.output

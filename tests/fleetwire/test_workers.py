@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -101,6 +102,12 @@ def ended(pid: int) -> bool:
 def youngest_child(pid: int, younger_than: int) -> int | None:
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     return max((child for child in children if child > younger_than), default=None)
+
+
+async def test_a_worker_says_which_one_it_is(shared: Crew) -> None:
+    async with shared.clients() as clients:
+        names = {(await client.request("ping"))["node"] for client in clients}
+    assert names == {f"{socket.gethostname()}:{shared.port}/{number}" for number in (0, 1)}
 
 
 async def test_workers_answer_for_each_other(shared: Crew) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from socket import gethostname
 from typing import Any
 
 import jwt
@@ -66,7 +67,8 @@ def refused(reply: Event, reason: str) -> bool:
 
 async def test_every_action_is_answered(peer: Peer, store: Store) -> None:
     await store.readings((TOPIC, Reading(1, {"a": 1, "b": 2}, 7, received=9)))
-    assert set(await peer.ask("ping")) == {"action", "requestId", "ts"}
+    ping = await peer.ask("ping")
+    assert (set(ping), ping["node"]) == ({"action", "requestId", "ts", "node"}, gethostname())
     found = await peer.subscribe("fleets/#")
     (frame,) = await eventually(lambda: found.frames)
     (item,) = frame["data"]

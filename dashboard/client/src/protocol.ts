@@ -55,7 +55,7 @@ export type Window = ("max" | "mean" | "min")[];
 export type Value = boolean | number | string | null;
 export type Item = ReadingItem | MessageItem;
 export type Command = Subscribe | Update | Unsubscribe | Publish | Get | History | Authorize | Ping;
-export type Answer = SubscribeReply | Reply | PublishReply | ItemsReply;
+export type Answer = SubscribeReply | Reply | PublishReply | ItemsReply | PingReply;
 export type Event = SubscriptionEvent | Replay | Gap;
 
 /**
@@ -250,7 +250,7 @@ export interface Authorize {
 }
 
 /**
- * Ask for a sign of life.
+ * Ask for a sign of life, and for the node's name.
  */
 export interface Ping {
   action: "ping";
@@ -271,7 +271,7 @@ export interface SubscribeReply {
  * That a command was carried out.
  */
 export interface Reply {
-  action: "unsubscribe" | "authorize" | "ping";
+  action: "unsubscribe" | "authorize";
   requestId: string;
   ts: number;
 }
@@ -287,8 +287,8 @@ export interface PublishReply {
 }
 
 /**
- * Items, encoded already. History: `cursor`, to be given as `after`, when there is a next page; `trimmed`, when
- * the log no longer has everything that was asked for, up to this id.
+ * Items. Of history: `cursor`, to be given as `after`, when there is a next page; `trimmed`, when the log no
+ * longer has everything that was asked for, up to this id.
  */
 export interface ItemsReply {
   action: "get" | "history";
@@ -314,11 +314,11 @@ export interface ReadingItem {
   points?: {
     [k: string]: [number, Value][];
   };
-  event?: string;
+  event?: "enter" | "inside" | "leave";
   seq?: number;
   historical?: boolean;
   received?: number;
-  clock?: string;
+  clock?: "arrival" | "clamped" | "device";
   stored?: number;
   read?: number;
 }
@@ -372,24 +372,37 @@ export interface Last {
 }
 
 /**
+ * `node`: what the node calls itself.
+ */
+export interface PingReply {
+  action: "ping";
+  requestId: string;
+  ts: number;
+  node: string;
+}
+
+/**
  * Why a command was not carried out. Action and request id as far as they could be read.
  */
 export interface ErrorReply {
   ts: number;
-  error: _Error;
+  error: ErrorDetail;
   action?: string;
   requestId?: string;
 }
 
-export interface _Error {
+/**
+ * `reason`: one of a table, which has its number. `description`: for people.
+ */
+export interface ErrorDetail {
   number: number;
   reason: string;
   description: string;
 }
 
 /**
- * Items of a subscription, encoded already. `conflated`: readings that newer ones overtook. `more`: the snapshot
- * goes on in the next frame.
+ * Items of a subscription. `conflated`: readings that newer ones overtook. `more`: the snapshot goes on in the
+ * next frame.
  */
 export interface SubscriptionEvent {
   action: "subscription";
