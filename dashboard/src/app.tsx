@@ -1,12 +1,13 @@
 /** The page: a map, a panel beside it, a bar through time below it, and how all of it is doing. */
 
 import type { Feed } from "./fleet/feed.ts";
-import { FleetMap, FleetPanel } from "./fleet/view.tsx";
+import { FleetPanel } from "./fleet/view.tsx";
 import { HealthStrip } from "./health/strip.tsx";
+import { FleetMap } from "./map/map.tsx";
 import { ReplayBar } from "./replay/bar.tsx";
 import type { Session } from "./session.ts";
 import { close, vehicleShown } from "./ui/route.ts";
-import { Banner } from "./ui/states.tsx";
+import { States } from "./ui/states.tsx";
 import { VehicleView } from "./vehicle/view.tsx";
 
 interface Props {
@@ -24,10 +25,11 @@ export function App({ session, feed, style }: Props) {
         <h1>
           <a href="#/">Fleetwire</a>
         </h1>
-        <Banner session={session} />
+        <code>{feed.topic}</code>
       </header>
-      <main class="map-slot">
-        <FleetMap session={session} feed={feed} style={style} />
+      <main class={session.state.value.name === "live" ? "map-slot" : "map-slot stale"}>
+        <FleetMap feed={feed} style={style} />
+        <States session={session} feed={feed} />
       </main>
       <section class="replay-slot" aria-label="Replay">
         <ReplayBar feed={feed} />
@@ -41,7 +43,7 @@ export function App({ session, feed, style }: Props) {
             <VehicleView key={vehicle} session={session} topic={vehicle} />
           </>
         ) : (
-          <FleetPanel session={session} feed={feed} />
+          <FleetPanel feed={feed} />
         )}
       </aside>
       <footer class="strip-slot">

@@ -30,6 +30,12 @@ export class Feed {
   readonly #playback = new Playback(() => [this.#live, this.#status].filter(one => one !== undefined));
   /** Live, or where in the log the page is. */
   readonly mode = this.#playback.mode;
+  readonly #second = signal(0);
+  /** Grows once a second. */
+  readonly second: ReadonlySignal<number> = this.#second;
+  readonly #members = signal(0);
+  /** How many vehicles are known. */
+  readonly members: ReadonlySignal<number> = this.#members;
   readonly #ready = signal(false);
   /** Whether it is known who there is. */
   readonly ready: ReadonlySignal<boolean> = this.#ready;
@@ -70,6 +76,7 @@ export class Feed {
     setInterval(() => {
       this.#readings.value = this.#received;
       this.#received = 0;
+      this.#second.value++;
     }, 1_000);
   }
 
@@ -153,6 +160,7 @@ export class Feed {
   }
 
   #tell(): void {
+    this.#members.value = this.vehicles.members;
     this.#located.value = this.vehicles.located > 0;
     this.#pulse.changed();
   }
@@ -160,6 +168,7 @@ export class Feed {
   /** Now it is known who there is: fit the map, then follow what it shows. */
   #know(): void {
     batch(() => {
+      this.#members.value = this.vehicles.members;
       this.#located.value = this.vehicles.located > 0;
       this.#ready.value = true;
     });
