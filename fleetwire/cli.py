@@ -1,4 +1,4 @@
-"""The command line: `fleetwire demo | ingest | stream | simulate | watch | command | verify | token`."""
+"""The command line: `fleetwire demo | ingest | stream | simulate | streets | watch | command | verify | token`."""
 
 from __future__ import annotations
 
@@ -224,6 +224,14 @@ def stream(
             "  [default: HOSTNAME:PORT]",
         ),
     ] = None,
+    map_layer: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_MAP_LAYER",
+            metavar="FILE",
+            help="GeoJSON of your own that the dashboard's map shows under the vehicles: streets, sites, zones.",
+        ),
+    ] = None,
     jwt_key: Annotated[
         str | None,
         typer.Option(
@@ -257,6 +265,8 @@ def stream(
 
         fleetwire stream --retention 'commands=10000:86400 rooms=500:604800'
 
+        fleetwire streets > streets.geojson && fleetwire stream --map-layer streets.geojson
+
         FLEETWIRE_JWT_KEY=… fleetwire stream
     """
     from fleetwire.logs import configure
@@ -266,6 +276,7 @@ def stream(
     settings = Settings(
         redis_url=redis_url,
         node_name=node_name or f"{socket.gethostname()}:{port}",
+        map_layer=map_layer,
         jwt_key=jwt_key,
         subscriptions=subscriptions,
         frame_bytes=frame_bytes,
@@ -345,6 +356,22 @@ def simulate(
     if manifest is not None:
         truth.save(manifest)
     print(f"sent {truth.sent} readings on {len(truth.topics)} topics, dropped {truth.dropped}", file=sys.stderr)
+
+
+@app.command()
+def streets(
+    fleet: Annotated[str, typer.Option(help="Name of the fleet; a city's name puts it there.")] = "berlin",
+    seed: Annotated[int, typer.Option(help="The simulator's seed.")] = 0,
+) -> None:
+    """The streets of a simulated fleet as GeoJSON, for the map of a node.
+
+    Example:
+
+        fleetwire streets --fleet berlin --seed 1 > streets.geojson
+    """
+    from simulator.city import City
+
+    print(msgspec.json.encode(City(fleet, seed).streets()).decode())
 
 
 @app.command()

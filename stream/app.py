@@ -9,29 +9,20 @@ from contextlib import asynccontextmanager
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from stream import rest, sse
+from stream import layer, page, rest, sse
 from stream.http import error_response
 from stream.node import Node
 from stream.settings import Settings
 from stream.socket import Stream
+from wire import asyncapi
 from wire.errors import CommandError, TopicError
 
 __all__ = ["create_app"]
 
 TOPICS_SECONDS = 1
-
-INDEX = """Fleetwire node
-
-  WS   /v1/stream                   subprotocols fleetwire.v1.json and fleetwire.v1.msgpack
-  GET  /v1/events?topic=FILTER      Server-Sent Events: try  curl -N 'http://…/v1/events?topic=fleets/%23'
-  GET  /v1/state?topic=FILTER       the current state
-  GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit, window (ms), format (json, csv …)
-  POST /v1/publish                  {"topic": "rooms/ops", "data": …}, or a command to a vehicle
-  GET  /healthz  /readyz  /metrics
-"""
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -57,10 +48,12 @@ def create_app(settings: Settings) -> Starlette:
             Route("/v1/state", rest.state),
             Route("/v1/history", rest.history),
             Route("/v1/publish", rest.publish, methods=["POST"]),
+            Route("/v1/asyncapi.json", Response(asyncapi.encoded(), media_type="application/json"), methods=["GET"]),
+            layer.route(settings.map_layer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route("/metrics", _metrics),
-            Route("/", _index),
+            *page.routes(),
         ],
         exception_handlers={CommandError: error_response, TopicError: error_response},
     )
@@ -88,7 +81,3 @@ async def _count_topics(node: Node) -> None:
     while True:
         node.metrics.topics.set(len(node.hub.table))
         await asyncio.sleep(TOPICS_SECONDS)
-
-
-async def _index(request: Request) -> Response:
-    return PlainTextResponse(INDEX)

@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from wire.errors import SettingsError
+from wire.errors import CommandError, SettingsError
 
-__all__ = ["read_layer"]
+__all__ = ["read_layer", "route"]
 
 Position = Annotated[list[float], Meta(min_length=2)]  # longitude, latitude, and what may follow
 
@@ -73,3 +76,14 @@ def read_layer(path: str) -> bytes:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SettingsError.about("map-layer", f"is no GeoJSON: {path}: {error}") from None
     return found
+
+
+def route(path: str | None) -> Route:
+    """`GET /v1/map/layer`: the file as it is now; without one, 404. Raises SettingsError as `read_layer` does."""
+    if path is None:
+        return Route("/v1/map/layer", _none)
+    return Route("/v1/map/layer", Response(read_layer(path), media_type="application/geo+json"), methods=["GET"])
+
+
+async def _none(request: Request) -> Response:
+    raise CommandError("no_map_layer", "this node has no map layer of its own")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 
+from stream.layer import read_layer
 from wire.errors import SettingsError
 from wire.store import Retention
 from wire.urls import parse_redis
@@ -16,12 +17,14 @@ __all__ = ["Settings"]
 class Settings:
     """Settings of one node. Raises SettingsError, which names the setting, when one can't be used.
 
-    `node_name`: what it calls itself. `jwt_key`: without it everyone may do everything. `subscriptions`: most for
-    one connection. `frame_bytes`: largest frame that a client may send. `outbox_bytes`: most that waits for a
-    client before it counts as behind. `drain_s`: how long a client may take no byte before it is closed (4008).
+    `map_layer`: a file of GeoJSON. `node_name`: what it calls itself. `jwt_key`: without it everyone may do
+    everything. `subscriptions`: most for one connection. `frame_bytes`: largest frame that a client may send.
+    `outbox_bytes`: most that waits for a client before it counts as behind. `drain_s`: how long a client may take no
+    byte before it is closed (4008).
     """
 
     redis_url: str = "redis://127.0.0.1:6379"
+    map_layer: str | None = None
     node_name: str = field(default_factory=socket.gethostname)
     jwt_key: str | None = None
     subscriptions: int = 1_000
@@ -35,6 +38,8 @@ class Settings:
             parse_redis(self.redis_url)
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
+        if self.map_layer is not None:
+            read_layer(self.map_layer)
         if not 1 <= len(self.node_name) <= 128:
             raise SettingsError.about("node-name", "must have 1 to 128 characters")
         if self.jwt_key is not None and len(self.jwt_key) < 32:

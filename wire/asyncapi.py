@@ -20,7 +20,7 @@ from wire.protocol import CLOSE_CODES, ERRORS, SUBPROTOCOLS
 from wire.reading import Value
 from wire.shaping import Filters, Window
 
-__all__ = ["COMMANDS", "EVENTS", "REPLIES", "document"]
+__all__ = ["COMMANDS", "EVENTS", "REPLIES", "document", "encoded"]
 
 Schema = dict[str, Any]
 
@@ -68,6 +68,11 @@ def document() -> dict[str, Any]:
             str(code): {"reason": close.reason, "comeBack": close.come_back} for code, close in CLOSE_CODES.items()
         },
     }
+
+
+def encoded() -> bytes:
+    """The document as JSON, to be read."""
+    return msgspec.json.format(msgspec.json.encode(document()))
 
 
 def _server(protocol: str) -> Schema:
@@ -222,4 +227,4 @@ def _text(doc: str | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document())) + b"\n")
+    sys.stdout.buffer.write(encoded() + b"\n")

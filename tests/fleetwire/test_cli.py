@@ -5,14 +5,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 
 from fleetwire.cli import app
+from fleetwire.client import open_connection
+from simulator.city import City
+from stream.layer import read_layer
 from tests.programs import fleetwire, free_port, wait_for_port
 
-COMMANDS = ("demo", "ingest", "stream", "simulate", "watch", "command", "verify", "token")
+COMMANDS = ("demo", "ingest", "stream", "simulate", "streets", "watch", "command", "verify", "token")
 
 
 @pytest.fixture
@@ -31,6 +36,11 @@ def taken() -> Iterator[int]:
         ("stream --port {taken}", "port {taken} on 127.0.0.1 can't be used"),
         ("ingest --metrics-port {taken}", "port {taken} on 127.0.0.1 can't be used"),
         ("stream --jwt-key short", "(FLEETWIRE_JWT_KEY) must have at least 32 characters"),
+        (
+            "stream --map-layer /nowhere.geojson",
+            "(FLEETWIRE_MAP_LAYER) can't be read: /nowhere.geojson: No such file",
+        ),
+        ("stream --workers 2 --map-layer {empty}", "(FLEETWIRE_MAP_LAYER) is no GeoJSON"),
         ("stream --node-name {long}", "(FLEETWIRE_NODE_NAME) must have 1 to 128 characters"),
         ("stream --redis-url http://x", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --redis-url nonsense", "(FLEETWIRE_REDIS_URL) can't be used"),
@@ -55,7 +65,7 @@ def taken() -> Iterator[int]:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(command: str, said: str, taken: int) -> None:
-    ports = {"taken": taken, "free": free_port(), "long": "n" * 129}
+    ports = {"taken": taken, "free": free_port(), "long": "n" * 129, "empty": "/dev/null"}
     with fleetwire(*command.format(**ports).split()) as program:
         assert program.wait(20) == 2, program.output
         output = program.output
@@ -79,6 +89,22 @@ def test_a_bad_filter_is_told_by_the_node_to_the_watcher(valkey_url: str) -> Non
         with fleetwire("watch", "a/#/b", "--url", f"ws://127.0.0.1:{port}") as watcher:
             assert watcher.wait(20) == 2
             assert watcher.output.strip().splitlines()[-1].startswith("fleetwire: '#' may only be the last level")
+
+
+async def test_a_node_is_called_by_host_and_port(valkey_url: str) -> None:
+    port = free_port()
+    with fleetwire("stream", "--port", str(port), "--redis-url", valkey_url) as node:
+        wait_for_port(node, port)
+        async with open_connection(f"ws://127.0.0.1:{port}") as connection:
+            assert (await connection.request("ping"))["node"] == f"{socket.gethostname()}:{port}"
+
+
+def test_the_streets_of_a_fleet_are_a_map_layer(tmp_path: Path) -> None:
+    with fleetwire("streets", "--fleet", "paris", "--seed", "3") as program:
+        assert program.wait(20) == 0
+        path = tmp_path / "streets.geojson"
+        path.write_text(program.output)
+    assert msgspec.json.decode(read_layer(str(path))) == msgspec.to_builtins(City("paris", 3).streets())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

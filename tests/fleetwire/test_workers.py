@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -20,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleetwire.client import Connection, open_connection
 from tests.programs import Program, eventually, fleetwire, free_port, wait_for_port
 
+LAYER = '{"type":"Point","coordinates":[13.4,52.5]}'
 CLIENTS = 24  # that all of them come to one of two workers happens once in eight million times
 
 reads_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -74,9 +74,11 @@ def crew(redis_url: str, **env: str) -> Iterator[Crew]:
 
 
 @pytest.fixture(scope="module")
-def shared(session_valkey: str) -> Iterator[Crew]:
+def shared(session_valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
     """A crew that is left as it was."""
-    with crew(session_valkey) as node:
+    layer = tmp_path_factory.mktemp("map") / "layer.geojson"
+    layer.write_text(LAYER)
+    with crew(session_valkey, FLEETWIRE_NODE_NAME="north", FLEETWIRE_MAP_LAYER=str(layer)) as node:
         yield node
 
 
@@ -107,7 +109,14 @@ def youngest_child(pid: int, younger_than: int) -> int | None:
 async def test_a_worker_says_which_one_it_is(shared: Crew) -> None:
     async with shared.clients() as clients:
         names = {(await client.request("ping"))["node"] for client in clients}
-    assert names == {f"{socket.gethostname()}:{shared.port}/{number}" for number in (0, 1)}
+    assert names == {"north/0", "north/1"}
+
+
+async def test_all_workers_have_what_is_set(shared: Crew) -> None:
+    await eventually(lambda: len(shared.workers) >= 2)
+    for _ in range(CLIENTS):
+        async with httpx.AsyncClient(verify=False) as http:
+            assert (await http.get(f"http://127.0.0.1:{shared.port}/v1/map/layer")).text == LAYER
 
 
 async def test_workers_answer_for_each_other(shared: Crew) -> None:

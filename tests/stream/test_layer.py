@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from simulator.city import City
+from stream.app import create_app
 from stream.layer import read_layer
+from stream.settings import Settings
 from wire.errors import SettingsError
 
 LINE = {"type": "LineString", "coordinates": [[13.4, 52.5], [13.5, 52.6, 34.0]]}
@@ -64,6 +67,26 @@ def test_anything_else_is_refused_with_the_setting_s_name(tmp_path: Path, text: 
     with pytest.raises(SettingsError, match=problem) as caught:
         read_layer(str(path))
     assert str(caught.value).startswith("--map-layer (FLEETWIRE_MAP_LAYER) is no GeoJSON: ")
+
+
+async def asked(**settings: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(create_app(Settings(**settings)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://node") as http:
+        return await http.get("/v1/map/layer")
+
+
+async def test_a_node_serves_it(tmp_path: Path) -> None:
+    path = tmp_path / "layer.geojson"
+    path.write_text(json.dumps(LINE))
+    found = await asked(map_layer=str(path))
+    assert (found.status_code, found.headers["content-type"]) == (200, "application/geo+json")
+    assert found.json() == LINE
+
+
+async def test_a_node_without_one_says_so() -> None:
+    found = await asked()
+    assert found.status_code == 404
+    assert (found.json()["error"]["number"], found.json()["error"]["reason"]) == (404, "no_map_layer")
 
 
 @pytest.mark.parametrize("name", ["none.geojson", "."])
