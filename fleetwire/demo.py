@@ -13,11 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 from redis.asyncio import Redis
 
 from fleetwire.embedded import free_port
 from fleetwire.observer import Observer, percentile
 from fleetwire.parts import Part, Servers, part, ready, servers
+from simulator.city import City
 from simulator.truth import Manifest
 from wire import keys
 from wire.errors import SettingsError, Unavailable
@@ -98,7 +100,9 @@ async def demo(settings: DemoSettings, *, quiet: bool) -> Summary:
     mqtt_port = settings.mqtt_port or (1883 if _is_free(1883) else free_port())
     with tempfile.TemporaryDirectory(prefix="fleetwire-demo-") as folder:
         logs = Path(folder)
-        async with servers(mqtt_port) as embedded, _services(embedded, ports, logs) as running:
+        streets = logs / "streets.geojson"
+        streets.write_bytes(msgspec.json.encode(City(FLEET, settings.seed).streets()))
+        async with servers(mqtt_port) as embedded, _services(embedded, ports, streets, logs) as running:
             observers = [Observer(f"ws://127.0.0.1:{port}", FLEET) for port in ports]
             if not quiet:
                 print(_banner(settings, ports, embedded, logs), file=sys.stderr, flush=True)
@@ -113,13 +117,16 @@ async def demo(settings: DemoSettings, *, quiet: bool) -> Summary:
 
 
 @asynccontextmanager
-async def _services(embedded: Servers, ports: list[int], logs: Path) -> AsyncIterator[list[Part]]:
-    """The bridge and the nodes, ready."""
+async def _services(embedded: Servers, ports: list[int], streets: Path, logs: Path) -> AsyncIterator[list[Part]]:
+    """The bridge and the nodes, ready. These have the fleet's streets as their map layer."""
     metrics_port = free_port()
     redis = ("--redis-url", embedded.redis)
+    layer = ("--map-layer", str(streets))
     async with AsyncExitStack() as stack:
         running = [
-            await stack.enter_async_context(part(f"node-{port}", "stream", "--port", str(port), *redis, logs=logs))
+            await stack.enter_async_context(
+                part(f"node-{port}", "stream", "--port", str(port), *redis, *layer, logs=logs)
+            )
             for port in ports
         ]
         mqtt = ("--mqtt-url", f"mqtt://127.0.0.1:{embedded.mqtt5}", "--metrics-port", str(metrics_port))
@@ -215,20 +222,19 @@ def _banner(settings: DemoSettings, ports: list[int], embedded: Servers, logs: P
     if Path(".venv/bin/fleetwire").exists():
         command = ".venv/bin/fleetwire"
     url = "" if settings.port == 8000 else f" --url ws://127.0.0.1:{settings.port}"
-    nodes = "\n".join(f"  node    http://127.0.0.1:{port}   ws://127.0.0.1:{port}/v1/stream" for port in ports)
+    nodes = "   ".join(f"http://127.0.0.1:{port}" for port in ports)
     return f"""
-Fleetwire: {settings.vehicles} vehicles at {settings.hz:g} Hz through MQTT, Valkey and {settings.nodes} node(s)
+Dashboard  http://127.0.0.1:{settings.port}/
 
-{nodes}
+{settings.vehicles} vehicles at {settings.hz:g} Hz through MQTT, Valkey and {settings.nodes} node(s)
+  nodes   {nodes}
   MQTT    mqtt://127.0.0.1:{embedded.mqtt} (3.1.1)   mqtt://127.0.0.1:{embedded.mqtt5} (5)
   Valkey  {embedded.redis}
   logs    {logs}
 
-Watch it from another terminal:
+From another terminal:
   {command} watch 'fleets/{FLEET}/#'{url}
   curl -N 'http://127.0.0.1:{settings.port}/v1/events?topic=fleets/{FLEET}/%2B/telemetry'
-
-Send a reading of your own:
   mosquitto_pub -p {embedded.mqtt} -t fleets/test/car1/telemetry -m '{{"values":{{"Speed":42}}}}'
 
 Ctrl-C ends it.

@@ -11,6 +11,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from simulator.city import City
 from tests.e2e.system import get
 from tests.programs import eventually, fleetwire, free_port
 
@@ -46,6 +47,8 @@ async def test_ctrl_c_ends_the_demo_with_a_summary_and_no_process_is_left() -> N
         )
         started = descendants(program.pid)
         assert len(started) >= 5
+        assert program.output.startswith(f"\nDashboard  http://127.0.0.1:{port}/\n")
+        assert json.loads(get(port, "/v1/map/layer")) == City("berlin", 0).streets()
         program.signal(signal.SIGINT)
         assert program.wait(30) == 0, program.output
         assert "lost 0, duplicates 0" in program.output
