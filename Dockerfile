@@ -1,11 +1,13 @@
 # All of Fleetwire's programs in one image: docker run fleetwire stream --help
 
-# The wheel, built with the locked tools of `make install`; nothing else of this stage is kept.
+# The wheel, with the dashboard in it, built with the locked tools of `make install` (Node is one of them); nothing else
+# of this stage is kept.
 FROM python:3.13-slim-bookworm AS wheel
 WORKDIR /src
 COPY requirements-dev.lock .
 RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements-dev.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md hatch_build.py ./
+COPY dashboard dashboard
 COPY wire wire
 COPY store store
 COPY ingest ingest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -82,12 +83,15 @@ def deployment() -> Iterator[Deployment]:
     with ExitStack() as stack:
         redis = stack.enter_context(valkey())
         ports = (free_port(), free_port())
+        layer = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetwire-test-")), "layer.geojson")
+        layer.write_text('{"type":"Point","coordinates":[13.4,52.5]}')
         nodes = []
         for name, port in zip(NODES, ports, strict=True):
             environment = services()[name]["environment"] | {
                 "FLEETWIRE_REDIS_URL": redis,
                 "FLEETWIRE_HOST": "127.0.0.1",
                 "FLEETWIRE_PORT": port,
+                "FLEETWIRE_MAP_LAYER": layer,
             }
             set_ones = {key: str(value) for key, value in environment.items() if value is not None}
             nodes.append(Node(port, stack.enter_context(fleetwire("stream", env=set_ones))))
@@ -164,6 +168,27 @@ async def test_live_messages_and_readings_come_through(shared: Deployment) -> No
         await eventually(lambda: room.items and fleet.items)
         assert room.said == ["hello"]
         assert [item["values"] for item in fleet.items] == [{"Speed": 54.2}]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/assets/none.js", "/client/fleetwire.js", "/v1/map/layer", "/v1/asyncapi.json"]
+)
+async def test_the_page_and_what_it_asks_for_come_through(shared: Deployment, path: str) -> None:
+    async with shared.http() as http:
+        expected = await http.get(f"http://127.0.0.1:{shared.nodes[0].port}{path}")
+        found = await http.get(path)
+    assert (found.status_code, found.text) == (expected.status_code, expected.text)
+    for name in ("content-type", "cache-control", "access-control-allow-origin"):
+        assert found.headers.get(name) == expected.headers.get(name)
+
+
+async def test_answers_are_compressed_on_their_way(shared: Deployment) -> None:
+    async with shared.http() as http:
+        found = await http.get("/v1/asyncapi.json")
+        assert found.headers["content-encoding"] == "gzip"
+        plain = await http.get("/v1/asyncapi.json", headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert plain.content == found.content
 
 
 async def test_clients_are_spread_evenly(shared: Deployment) -> None:

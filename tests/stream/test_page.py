@@ -52,12 +52,12 @@ async def test_the_page_is_asked_for_each_time_and_sent_when_it_is_another(built
         assert (other.status_code, other.text) == (200, "<title>Fleetwire 2</title>")
 
 
-@pytest.mark.parametrize(("name", "type"), [("index-Ab12.js", "text/javascript"), ("index-Cd34.css", "text/css")])
+@pytest.mark.parametrize(("name", "type"), [("index-Ab12.js", "javascript"), ("index-Cd34.css", "css")])
 async def test_an_asset_is_kept_for_ever(built: Path, name: str, type: str) -> None:
     async with browser(built) as http:
         found = await http.get(f"/assets/{name}")
         assert (found.status_code, found.headers["cache-control"]) == (200, FOREVER)
-        assert found.headers["content-type"].startswith(type)
+        assert type in found.headers["content-type"]
         assert "access-control-allow-origin" not in found.headers
         assert (await http.head(f"/assets/{name}")).headers["content-length"] == str(len(found.content))
 
@@ -68,7 +68,7 @@ async def test_the_client_may_be_imported_by_pages_from_elsewhere(built: Path) -
         assert found.text == "export const connect = 1"
         assert found.headers["access-control-allow-origin"] == "*"
         assert found.headers["cache-control"] == "no-cache"  # its name stays the same
-        assert found.headers["content-type"].startswith("text/javascript")
+        assert "javascript" in found.headers["content-type"]
 
 
 @pytest.mark.parametrize(
