@@ -4,10 +4,7 @@ const FIRST_MS = 200;
 const LATER_MS = 2_000;
 const MOST_MS = 10_000;
 
-/** When to come back after a connection was closed: in so many ms, with a new token, or never. */
-export type Return = { when: "in"; ms: number } | { when: "renewed"; ms: number } | { when: "never" };
-
-/** Full jitter: attempts are spread over a span that doubles until a connection is good again. */
+/** Full jitter: each wait is a random part of a span, which doubles from failure to failure. */
 export class Backoff {
   private failures = 0;
   private readonly random: () => number;
@@ -16,22 +13,28 @@ export class Backoff {
     this.random = random;
   }
 
-  /** A connection is good: the next loss begins anew. */
+  /** All is well: the next failure is the first again. */
   succeeded(): void {
     this.failures = 0;
   }
 
-  /** What a close code wants. A code of no table (1006: the line broke) wants what a restart wants. */
-  after(code: number): Return {
+  /**
+   * Ms to wait after a connection was closed, or undefined: don't come back. The first attempt is made at once where
+   * the code says so. A code that no table has (1006: the line broke) wants what a restart wants.
+   */
+  after(code: number): number | undefined {
     const wanted = CLOSE_CODES[code]?.comeBack ?? "now";
-    if (wanted === "never") return { when: "never" };
-    const ms = this.span(wanted) * this.random();
-    this.failures += 1;
-    return wanted === "renewed" ? { when: "renewed", ms } : { when: "in", ms };
+    if (wanted === "never") return undefined;
+    return wanted === "later" ? this.wait(LATER_MS, 0) : this.wait(FIRST_MS, 1);
   }
 
-  private span(wanted: "now" | "later" | "renewed"): number {
-    if (wanted === "later") return Math.min(MOST_MS, LATER_MS * 2 ** this.failures);
-    return this.failures === 0 ? 0 : Math.min(MOST_MS, FIRST_MS * 2 ** (this.failures - 1));
+  /** Ms to wait before something is tried again that is not there now. */
+  again(): number {
+    return this.wait(FIRST_MS, 0);
+  }
+
+  private wait(first: number, free: number): number {
+    const doublings = this.failures++ - free;
+    return doublings < 0 ? 0 : Math.min(MOST_MS, first * 2 ** doublings) * this.random();
   }
 }

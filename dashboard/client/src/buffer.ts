@@ -1,29 +1,31 @@
-/** Values that wait for whoever iterates over them. */
+/** Values that wait for whoever iterates over them, in order. */
 export class Buffer<T> {
   private readonly values: T[] = [];
-  private readonly waiting: ((result: IteratorResult<T>) => void)[] = [];
+  private readonly takers: ((result: IteratorResult<T, undefined>) => void)[] = [];
   private ended = false;
 
+  /** How many wait. */
   get size(): number {
     return this.values.length;
   }
 
   push(value: T): void {
     if (this.ended) return;
-    const next = this.waiting.shift();
-    if (next) next({ value, done: false });
+    const taker = this.takers.shift();
+    if (taker) taker({ value, done: false });
     else this.values.push(value);
   }
 
-  /** What is there can still be taken. */
+  /** Nothing more comes. What is there can still be taken. */
   end(): void {
     this.ended = true;
-    for (const next of this.waiting.splice(0)) next({ value: undefined, done: true });
+    for (const taker of this.takers.splice(0)) taker({ value: undefined, done: true });
   }
 
-  take(): Promise<IteratorResult<T>> {
-    if (this.values.length > 0) return Promise.resolve({ value: this.values.shift() as T, done: false });
+  take(): Promise<IteratorResult<T, undefined>> {
+    const value = this.values.shift();
+    if (value !== undefined) return Promise.resolve({ value, done: false });
     if (this.ended) return Promise.resolve({ value: undefined, done: true });
-    return new Promise(resolve => this.waiting.push(resolve));
+    return new Promise(resolve => this.takers.push(resolve));
   }
 }

@@ -1,265 +1,165 @@
 import { streamUrl } from "./address.ts";
-import { Backoff } from "./backoff.ts";
-import { type Codec, codec } from "./codec.ts";
-import { type Command, Connection, type WebSocketLike } from "./connection.ts";
-import { FleetwireError, unavailable } from "./errors.ts";
+import { codec } from "./codec.ts";
+import type { WebSocketLike } from "./connection.ts";
+import { disconnected, FleetwireError } from "./errors.ts";
+import { Line } from "./line.ts";
+import { type AnswerTo, isEvent, type Message, type Order } from "./messages.ts";
+import { type Patience, signalOf, within } from "./patience.ts";
 import type { Format } from "./protocol.ts";
-import { Subscription } from "./subscription.ts";
-import type { Ask, Change, Event, Item, Message, Page, Past, State } from "./types.ts";
+import { Roster } from "./roster.ts";
+import { noStats, type Stats } from "./stats.ts";
+import { type Iteration, Subscription, shielded } from "./subscription.ts";
+import type { Token } from "./token.ts";
+import type { Ask, Event, Item, Page, Past, State } from "./types.ts";
 
-/** How to reach a node; without a url, where the page came from. */
+/**
+ * How to reach a node. `url`: of the node, http(s) or ws(s); without it, where the page came from. `token`: a JWT, or
+ * what gives one: asked on each connection, and anew before one expires. `ping`, `silence`, `timeout`: ms between
+ * pings (10,000), until a line that says nothing is given up (15,000), and that a command waits (10,000).
+ */
 export interface Options {
   url?: string | URL;
   format?: Format;
-  token?: string | (() => string | Promise<string>);
+  token?: Token;
   WebSocket?: WebSocketLike;
+  ping?: number;
+  silence?: number;
+  timeout?: number;
 }
 
-/** What the client has measured. `latencyMs` of a ping and back; `clockOffsetMs`: the node's clock less ours. */
-export interface Stats {
-  latencyMs: number;
-  lastLatencyMs: number;
-  clockOffsetMs: number;
-  node: string | undefined;
-  connects: number;
-  bytes: number;
-  frames: number;
-  items: number;
-  conflated: number;
-  gaps: number;
-  duplicates: number;
-}
-
-const PING_MS = 10_000;
-const REQUEST_MS = 10_000;
-
-/** A connection to the fleet that comes back until it is closed. */
+/** A connection to the fleet, which comes back until it is closed. */
 export class Client {
-  state: State = { name: "connecting" };
-  readonly stats: Stats = {
-    latencyMs: 0,
-    lastLatencyMs: 0,
-    clockOffsetMs: 0,
-    node: undefined,
-    connects: 0,
-    bytes: 0,
-    frames: 0,
-    items: 0,
-    conflated: 0,
-    gaps: 0,
-    duplicates: 0,
-  };
-  private readonly url: string;
-  private readonly codec: Codec;
-  private readonly Socket: WebSocketLike;
-  private readonly backoff = new Backoff();
+  readonly stats: Stats = noStats();
   private readonly listeners = new Set<(state: State) => void>();
-  private readonly subscriptions = new Set<Subscription>();
-  private readonly ids = new Map<Subscription, string>();
-  private token: Options["token"];
-  private connection: Connection | undefined;
-  private retry: ReturnType<typeof setTimeout> | undefined;
-  private pinger: ReturnType<typeof setInterval> | undefined;
+  private readonly roster: Roster;
+  private readonly line: Line;
+  private readonly timeout: number;
 
-  constructor(options: Options = {}) {
-    this.url = streamUrl(options.url);
-    this.codec = codec(options.format ?? "msgpack");
-    this.Socket = options.WebSocket ?? WebSocket;
-    this.token = options.token;
-    this.connect();
+  constructor({ url, format = "msgpack", token, WebSocket, ping, silence, timeout }: Options = {}) {
+    const Socket = WebSocket ?? globalThis.WebSocket;
+    if (!Socket) throw new TypeError("there is no WebSocket here (Node before 22): give one as the option WebSocket");
+    const [pingMs, silenceMs] = [ping ?? 10_000, silence ?? 15_000];
+    this.timeout = timeout ?? 10_000;
+    this.roster = new Roster(this.stats, error => this.line.deny(error));
+    this.line = new Line(
+      { url: streamUrl(url), codec: codec(format), Socket, token, pingMs, silenceMs },
+      this.stats,
+      {
+        became: state => this.became(state),
+        live: connection => this.roster.resume(connection),
+        lost: () => this.roster.lost(),
+        heard: message => this.heard(message),
+      },
+    );
+    this.line.connect();
   }
 
+  get state(): State {
+    return this.line.state;
+  }
+
+  /** Be told of each state, and of the present one at once. Returns how to stop that. */
   onState(listener: (state: State) => void): () => void {
     this.listeners.add(listener);
-    listener(this.state);
+    shielded(listener, this.state);
     return () => this.listeners.delete(listener);
   }
 
-  subscribe(ask: Ask, listener?: (event: Event) => void): Subscription {
-    const subscription = new Subscription(
-      ask,
-      { change: (who, change) => this.change(who, change), leave: who => this.leave(who) },
-      listener,
-    );
-    this.subscriptions.add(subscription);
-    if (this.state.name === "live") this.enter(subscription);
+  /** Ask for what a topic filter matches. Events go to the listener; without one, iterate over the subscription. */
+  subscribe(ask: Ask, listener?: (event: Event) => void, iteration?: Iteration): Subscription {
+    const subscription = new Subscription(ask, this.roster, listener, iteration);
+    if (this.state.name === "closed") subscription.end();
+    else this.roster.add(subscription);
     return subscription;
   }
 
-  replay(ask: Ask & { from: number }, listener?: (event: Event) => void): Subscription {
-    return this.subscribe(ask, listener);
+  /** Play the log from a moment on, epoch ms of storing, `speed` times as fast as it was stored, then go on live. */
+  replay(ask: Ask & { from: number }, listener?: (event: Event) => void, iteration?: Iteration): Subscription {
+    return this.subscribe(ask, listener, iteration);
   }
 
-  async publish(topic: string, data: unknown, options: { ttl?: number } = {}): Promise<string> {
-    return (await this.request({ action: "publish", topic, data, ...options })).id as string;
+  /**
+   * Say something in a room or command a vehicle (`ttl`: ms). Gives the id it is stored with. It is sent once at most:
+   * a rejection with the reason `disconnected` leaves open whether it was stored.
+   */
+  async publish(
+    topic: string,
+    data: unknown,
+    { ttl, ...patience }: { ttl?: number } & Patience = {},
+  ): Promise<string> {
+    const order = { action: "publish" as const, topic, data, ...(ttl === undefined ? {} : { ttl }) };
+    const signal = signalOf(patience, this.timeout);
+    await this.live(signal);
+    return (await within(signal, this.line.request(order))).id;
   }
 
-  async get(topic: string, options: { meta?: boolean } = {}): Promise<Item[]> {
-    return (await this.request({ action: "get", topic, ...options })).data as Item[];
+  /** The current states of what a topic filter matches. */
+  async get(topic: string, { meta = false, ...patience }: { meta?: boolean } & Patience = {}): Promise<Item[]> {
+    return (await this.request({ action: "get", topic, meta }, patience)).data as Item[];
   }
 
-  async history(past: Past): Promise<Page> {
-    const { data, cursor, trimmed } = (await this.request({ action: "history", ...past })) as unknown as Page;
-    return { data, ...(cursor === undefined ? {} : { cursor }), ...(trimmed === undefined ? {} : { trimmed }) };
+  /** A page of what is stored, oldest first. */
+  async history(past: Past, patience: Patience = {}): Promise<Page> {
+    const { action, requestId, ts, ...page } = await this.request({ action: "history", ...past }, patience);
+    return page as Page;
   }
 
-  async *historyPages(past: Past): AsyncGenerator<Page, void> {
-    for (let after = past.after; ; ) {
-      const page = await this.history(after === undefined ? past : { ...past, after });
+  /** All pages of what is stored, one after another. */
+  async *historyPages(past: Past, patience: Patience = {}): AsyncGenerator<Page, void> {
+    let page = await this.history(past, patience);
+    yield page;
+    while (page.cursor !== undefined) {
+      page = await this.history({ ...past, after: page.cursor }, patience);
       yield page;
-      if (page.cursor === undefined) return;
-      after = page.cursor;
     }
   }
 
-  async authorize(token: string): Promise<void> {
-    this.token = token;
-    if (this.state.name === "live") await this.request({ action: "authorize", authorization: token });
-    else if (this.state.name === "denied") this.connect();
+  /** Show a token, now and on each connection to come. Rejects when the node does not take it. */
+  async authorize(token: string, patience: Patience = {}): Promise<void> {
+    const signal = signalOf(patience, this.timeout);
+    await within(signal, this.line.authorize(token));
+    await this.live(signal);
   }
 
+  /** For good: subscriptions end, and nothing is sent any more. */
   close(): void {
-    this.stop({ name: "closed", reason: "closed by the client" });
+    this.line.close("closed by the client");
   }
 
-  private connect(): void {
-    clearTimeout(this.retry);
-    this.become({ name: "connecting" });
-    const connection = new Connection(this.url, this.codec, this.Socket, {
-      opened: () => void this.opened(connection),
-      heard: (message, bytes) => this.heard(message, bytes),
-      closed: (code, reason) => this.closed(code, reason),
-    });
-    this.connection = connection;
+  private became(state: State): void {
+    if (state.name === "closed") this.roster.close();
+    for (const listener of [...this.listeners]) shielded(listener, state);
   }
 
-  private async opened(connection: Connection): Promise<void> {
-    if (this.token !== undefined) {
-      const authorization = typeof this.token === "string" ? this.token : await this.token();
+  private heard(message: Message): void {
+    if (isEvent(message)) this.roster.hear(message);
+    else if (message.action === "subscription") this.roster.resume(); // a token grants less
+  }
+
+  /** Ask what may be asked twice: again on the next connection when one is lost meanwhile. */
+  private async request<O extends Order>(order: O, patience: Patience): Promise<AnswerTo<O["action"]>> {
+    const signal = signalOf(patience, this.timeout);
+    for (;;) {
+      await this.live(signal);
       try {
-        await connection.request({ action: "authorize", authorization });
+        return await within(signal, this.line.request(order));
       } catch (error) {
-        if (error instanceof FleetwireError && error.number !== 503) this.deny(error);
-        return;
+        const lost = error instanceof FleetwireError && error.reason === "disconnected";
+        if (!lost || signal.aborted) throw error;
       }
     }
-    this.stats.connects += 1;
-    this.become({ name: "live" });
-    for (const subscription of this.subscriptions) this.enter(subscription);
-    this.ping(connection);
-    this.pinger = setInterval(() => this.ping(connection), PING_MS);
   }
 
-  private ping(connection: Connection): void {
-    const sent = performance.now();
-    const replied = (reply: Message) => {
-      const took = performance.now() - sent;
-      this.backoff.succeeded();
-      this.stats.lastLatencyMs = took;
-      this.stats.latencyMs = this.stats.latencyMs ? this.stats.latencyMs * 0.8 + took * 0.2 : took;
-      this.stats.clockOffsetMs = reply.ts + took / 2 - Date.now();
-      this.stats.node = reply.node as string | undefined;
-    };
-    connection.request({ action: "ping" }, replied).catch(() => {});
-  }
-
-  private heard(message: Message, bytes: number): void {
-    this.stats.frames += 1;
-    this.stats.bytes += bytes;
-    if (message.subscriptionId === undefined || message.requestId !== undefined) return;
-    for (const [subscription, id] of this.ids) {
-      if (id !== message.subscriptionId) continue;
-      const before = { ...subscription.stats };
-      subscription.hear(message);
-      for (const key of ["items", "conflated", "gaps", "duplicates"] as const)
-        this.stats[key] += subscription.stats[key] - before[key];
-    }
-  }
-
-  private closed(code: number, reason: string): void {
-    clearInterval(this.pinger);
-    this.ids.clear();
-    if (this.state.name === "closed" || this.state.name === "denied") return;
-    const back = this.backoff.after(code);
-    if (back.when === "never") {
-      this.stop({ name: "closed", reason: `${code} ${reason}`.trim() });
-      return;
-    }
-    this.become({ name: "waiting", reason: `${code} ${reason}`.trim(), until: Date.now() + back.ms });
-    this.retry = setTimeout(() => this.connect(), back.ms);
-  }
-
-  private enter(subscription: Subscription): void {
-    this.connection
-      ?.request({ action: "subscribe", ...subscription.progress.begin() }, reply => {
-        this.ids.set(subscription, reply.subscriptionId as string);
-      })
-      .catch((error: FleetwireError) => {
-        if (error.number === 401) return this.deny(error);
-        if (error.number === 503) return;
-        this.subscriptions.delete(subscription);
-        subscription.fail(error);
+  /** Until there is a node to ask. Rejects when there will be none. */
+  private async live(signal: AbortSignal): Promise<void> {
+    let stop = () => {};
+    const live = new Promise<void>((resolve, reject) => {
+      stop = this.onState(state => {
+        if (state.name === "live") resolve();
+        else if (state.name === "closed") reject(disconnected(state.reason));
+        else if (state.name === "denied") reject(new FleetwireError(state.number, state.reason, state.description));
       });
-  }
-
-  private async change(subscription: Subscription, change: Change): Promise<void> {
-    const subscriptionId = this.ids.get(subscription);
-    if (subscriptionId === undefined) {
-      subscription.progress.changed(change);
-      return;
-    }
-    await this.connection?.request({ action: "update", subscriptionId, ...change }, reply => {
-      this.ids.set(subscription, reply.subscriptionId as string);
-      subscription.progress.changed(change);
     });
-  }
-
-  private async leave(subscription: Subscription): Promise<void> {
-    this.subscriptions.delete(subscription);
-    const subscriptionId = this.ids.get(subscription);
-    this.ids.delete(subscription);
-    if (subscriptionId !== undefined && ![...this.ids.values()].includes(subscriptionId))
-      await this.connection?.request({ action: "unsubscribe", subscriptionId });
-  }
-
-  private async request(command: Command): Promise<Message> {
-    await this.live();
-    if (!this.connection) throw unavailable("there is no connection");
-    return this.connection.request(command);
-  }
-
-  private live(): Promise<void> {
-    if (this.state.name === "live") return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const stop = this.onState(state => {
-        if (state.name === "live") done(resolve);
-        else if (state.name === "closed") done(() => reject(unavailable(state.reason)));
-        else if (state.name === "denied")
-          done(() => reject(new FleetwireError(state.number, state.reason, state.description)));
-      });
-      const timer = setTimeout(() => done(() => reject(unavailable("no node answers"))), REQUEST_MS);
-      const done = (settle: () => void) => {
-        clearTimeout(timer);
-        queueMicrotask(() => stop());
-        settle();
-      };
-    });
-  }
-
-  private deny({ number, reason, message }: FleetwireError): void {
-    this.become({ name: "denied", number, reason, description: message });
-    this.connection?.close();
-  }
-
-  private stop(state: State): void {
-    clearTimeout(this.retry);
-    this.become(state);
-    this.connection?.close();
-    for (const subscription of this.subscriptions) subscription.end();
-  }
-
-  private become(state: State): void {
-    this.state = state;
-    for (const listener of this.listeners) listener(state);
+    await within(signal, live).finally(() => stop());
   }
 }

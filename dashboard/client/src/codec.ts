@@ -1,6 +1,6 @@
 import { decode, encode } from "@msgpack/msgpack";
-import type { Format } from "./protocol.ts";
-import type { Message } from "./types.ts";
+import type { Message } from "./messages.ts";
+import { type Format, SUBPROTOCOLS } from "./protocol.ts";
 
 /** How commands and messages look on the wire. */
 export interface Codec {
@@ -11,12 +11,12 @@ export interface Codec {
 
 const CODECS: Record<Format, Codec> = {
   json: {
-    subprotocol: "fleetwire.v1.json",
+    subprotocol: SUBPROTOCOLS.json,
     encode: command => JSON.stringify(command),
     decode: data => JSON.parse(data as string),
   },
   msgpack: {
-    subprotocol: "fleetwire.v1.msgpack",
+    subprotocol: SUBPROTOCOLS.msgpack,
     encode: command => encode(command, { ignoreUndefined: true }),
     decode: data => decode(data as ArrayBuffer) as Message,
   },

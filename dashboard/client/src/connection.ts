@@ -1,16 +1,10 @@
 import type { Codec } from "./codec.ts";
-import { unavailable } from "./errors.ts";
+import { disconnected, type FleetwireError } from "./errors.ts";
+import type { AnswerTo, Message, Order } from "./messages.ts";
 import { Requests } from "./requests.ts";
-import type { Message } from "./types.ts";
 
-/** What of the browser's WebSocket is used: any constructor of such a thing will do. */
+/** A constructor of WebSockets, as browsers have it. */
 export type WebSocketLike = new (url: string, protocols: string) => WebSocket;
-
-/** What is sent, but for its request id. */
-export interface Command {
-  action: string;
-  [field: string]: unknown;
-}
 
 /** Who is told what happens to a connection. */
 export interface Listener {
@@ -32,31 +26,42 @@ export class Connection {
     this.listener = listener;
     this.socket = new Socket(url, codec.subprotocol);
     this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () => listener.opened();
+    this.socket.onopen = () => this.over || listener.opened();
     this.socket.onmessage = event => this.hear(event.data);
     this.socket.onclose = event => this.end(event.code, event.reason);
     this.socket.onerror = () => {}; // a close follows
   }
 
-  /** Send a command. `replied` is called as soon as the reply is there, before any frame that follows it. */
-  request(command: Command, replied: (reply: Message) => void = () => {}): Promise<Message> {
+  /**
+   * Send a command. `replied` is called when the reply is there, before the next message is looked at.
+   *
+   * Rejects with the node's error, or when the connection is lost before the reply.
+   */
+  request<O extends Order>(
+    order: O,
+    replied?: (reply: AnswerTo<O["action"]>) => void,
+  ): Promise<AnswerTo<O["action"]>> {
     return new Promise((resolve, reject) => {
-      if (this.over) return reject(unavailable("the connection is closed"));
+      if (this.over) {
+        reject(disconnected("the connection is closed"));
+        return;
+      }
       const requestId = this.requests.open({
         replied: reply => {
-          replied(reply);
-          resolve(reply);
+          replied?.(reply as AnswerTo<O["action"]>);
+          resolve(reply as AnswerTo<O["action"]>);
         },
         failed: reject,
       });
-      this.socket.send(this.codec.encode({ ...command, requestId }));
+      this.socket.send(this.codec.encode({ ...order, requestId }));
     });
   }
 
-  /** End it at once, whatever the other side does. */
-  close(code = 1000, reason = ""): void {
-    this.socket.close(1000);
-    this.end(code, reason);
+  /** End it at once, whether or not the other side answers. Who waits for a reply gets the error. */
+  close(error: FleetwireError, code = 1006): void {
+    if (this.over) return;
+    this.socket.close();
+    this.end(code, error.message, error);
   }
 
   private hear(data: string | ArrayBuffer): void {
@@ -66,10 +71,14 @@ export class Connection {
     this.requests.settle(message);
   }
 
-  private end(code: number, reason: string): void {
+  private end(code: number, reason: string, error = disconnected(closing(code, reason))): void {
     if (this.over) return;
     this.over = true;
-    this.requests.abandon(`the connection was lost: ${code} ${reason}`.trim());
+    this.requests.abandon(error);
     this.listener.closed(code, reason);
   }
 }
+
+/** Why a connection was closed, for people. */
+export const closing = (code: number, reason: string): string =>
+  reason || (code === 1006 ? "the connection broke" : `closed with ${code}`);

@@ -11,5 +11,9 @@ export class FleetwireError extends Error {
   }
 }
 
-/** No node could be asked, or the connection was lost before its answer came. */
-export const unavailable = (description: string) => new FleetwireError(503, "unavailable", description);
+/** There is no connection, or it was lost before the answer came: nobody knows whether the node has heard. */
+export const disconnected = (description: string) => new FleetwireError(503, "disconnected", description);
+
+/** What an error is to us when somebody else may have thrown it. */
+export const toFleetwireError = (error: unknown): FleetwireError =>
+  error instanceof FleetwireError ? error : disconnected(error instanceof Error ? error.message : String(error));

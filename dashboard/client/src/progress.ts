@@ -1,91 +1,136 @@
-import { applied, resumable } from "./ask.ts";
+import { applied, continues, isResumable } from "./ask.ts";
 import { isNewer } from "./ids.ts";
-import type { Ask, Change, DataEvent, Event, Item, Message } from "./types.ts";
+import type * as protocol from "./protocol.ts";
+import { type Counts, noCounts } from "./stats.ts";
+import type { Ask, Change, DataEvent, Event, Item } from "./types.ts";
 
-/** How much came for a subscription. */
-export interface Counts {
-  items: number;
-  conflated: number;
-  gaps: number;
-  duplicates: number;
-}
-
-/** What one subscription asks for, how far it has come, and what the frames of the node mean to it. */
+/** What one subscription asks for, how far it has come, and what the frames of a node mean to it. */
 export class Progress {
-  ask: Ask;
-  cursor: string | undefined;
-  readonly counts: Counts = { items: 0, conflated: 0, gaps: 0, duplicates: 0 };
-  private readonly newest = new Map<string, string>();
-  private partial = false;
-  private halfway = false;
+  readonly counts = noCounts();
+  private wanted: Ask;
+  private reached: string | undefined;
+  private readonly totals: Counts;
+  private readonly newest = new Map<string, string>(); // id by topic
+  private partial = false; // a snapshot says only what has changed
+  private unfinished = false; // a snapshot of everything has begun
+  private told = false; // the cursor is one that a node has given
+  private lostFrom: string | undefined;
 
-  constructor(ask: Ask) {
-    const { since, ...rest } = ask;
-    this.ask = rest;
-    this.cursor = since;
+  /** `totals`: where everything is counted once more. */
+  constructor({ since, ...wanted }: Ask, totals: Counts) {
+    this.wanted = wanted;
+    this.reached = since;
+    this.totals = totals;
   }
 
-  /** The fields of the `subscribe` that goes on from here. */
+  /** What it asks for now. */
+  get ask(): Ask {
+    return this.wanted;
+  }
+
+  /** Everything up to here has been told. */
+  get cursor(): string | undefined {
+    return this.reached;
+  }
+
+  /** Whether the next event belongs to the snapshot that has begun. */
+  get midway(): boolean {
+    return this.unfinished;
+  }
+
+  /** The ask that goes on from here, on a new connection. */
   begin(): Ask {
-    if (this.halfway && resumable(this.ask)) this.cursor = undefined;
-    this.halfway = false;
-    this.partial = this.cursor !== undefined && resumable(this.ask);
-    return this.cursor === undefined ? this.ask : { ...this.ask, since: this.cursor };
+    if (this.unfinished && isResumable(this.wanted)) this.reached = undefined;
+    this.unfinished = false;
+    this.partial = this.reached !== undefined && isResumable(this.wanted) && this.wanted.from === undefined;
+    return this.reached === undefined ? this.wanted : { ...this.wanted, since: this.reached };
   }
 
-  /** The node has answered an `update`. */
-  changed(change: Change): void {
-    const onlyInterval = Object.keys(change).every(key => key === "interval");
-    this.partial = onlyInterval && resumable(this.ask) && this.cursor !== undefined;
-    this.ask = applied(this.ask, change);
-    if (change.from !== undefined) this.newest.clear();
-  }
-
-  /** What a frame tells, if it tells anything. */
-  take(message: Message): Event | undefined {
-    switch (message.action) {
-      case "subscription":
-        return this.data(message);
-      case "gap":
-        this.counts.gaps += 1;
-        return { kind: "gap", from: message.from as string, to: message.to as string };
-      case "replay":
-        return this.replay(message);
-    }
-    return undefined;
-  }
-
-  private data(message: Message): DataEvent {
-    const snapshot = message.snapshot === true;
-    const more = message.more === true;
-    const whole = snapshot && !this.partial;
-    const items = (message.data as Item[]).filter(item => this.isNew(item, snapshot));
-    const conflated = (message.conflated as number | undefined) ?? 0;
-    this.cursor = message.cursor as string;
-    this.halfway = whole && more;
-    this.counts.items += items.length;
-    this.counts.conflated += conflated;
-    return { kind: "data", items, snapshot, whole, more, conflated, cursor: this.cursor };
-  }
-
-  private isNew(item: Item, snapshot: boolean): boolean {
-    const last = this.newest.get(item.topic);
-    if (!snapshot && last !== undefined && !isNewer(item.id, last)) {
-      this.counts.duplicates += 1;
-      return false;
-    }
-    this.newest.set(item.topic, item.id);
+  /** Whether a node that does not know the cursor may be asked without: then what was missed is told as a gap. */
+  forget(): boolean {
+    if (!this.told) return false;
+    this.lostFrom = this.reached;
+    this.reached = undefined;
+    this.told = false;
+    this.newest.clear();
     return true;
   }
 
-  private replay(message: Message): Event {
-    const { state, position, speed } = message as unknown as { state: "playing"; position?: number; speed?: number };
-    if ((state as string) === "live") this.ask = applied(this.ask, { from: null });
-    return {
-      kind: "replay",
-      state,
-      ...(position === undefined ? {} : { position }),
-      ...(speed === undefined ? {} : { speed }),
-    };
+  /** A node has answered to an `update`: what comes from now on is of this. */
+  changed(change: Change): void {
+    const before = this.change(change);
+    this.partial = continues(this.wanted, before) && isResumable(this.wanted);
+  }
+
+  /** Ask for something else from the next connection on. */
+  postpone(change: Change): void {
+    const before = this.change(change);
+    if (!continues(this.wanted, before)) this.reached = undefined;
+  }
+
+  /** Another subscription has come to what this one hears, and both are told what either has missed. */
+  joined(by: Progress): void {
+    this.partial = by.partial;
+  }
+
+  /** What a frame tells. */
+  take(frame: protocol.Event): Event[] {
+    switch (frame.action) {
+      case "subscription":
+        return [...this.missed(frame.cursor), this.data(frame)];
+      case "gap":
+        this.count("gaps", 1);
+        return [{ kind: "gap", from: frame.from, to: frame.to }];
+      case "replay": {
+        const { action, subscriptionId, ts, ...where } = frame;
+        if (where.state === "live") this.wanted = applied(this.wanted, { from: null });
+        return [{ kind: "replay", ...where }];
+      }
+    }
+  }
+
+  /** A consumer did not keep up. */
+  overflowed(): void {
+    this.count("overflows", 1);
+  }
+
+  private change(change: Change): Ask {
+    const before = this.wanted;
+    this.wanted = applied(before, change);
+    if (change.from !== undefined) this.newest.clear(); // ids begin anew where the replay does
+    return before;
+  }
+
+  private missed(to: string): Event[] {
+    const from = this.lostFrom;
+    if (from === undefined) return [];
+    this.lostFrom = undefined;
+    this.count("gaps", 1);
+    return [{ kind: "gap", from, to }];
+  }
+
+  private data(frame: protocol.SubscriptionEvent): DataEvent {
+    const { cursor, snapshot = false, more = false, conflated = 0 } = frame;
+    const whole = snapshot && !this.partial;
+    const items = (frame.data as Item[]).filter(item => this.isNew(item, snapshot));
+    this.count("items", items.length);
+    this.count("conflated", conflated);
+    this.count("duplicates", frame.data.length - items.length);
+    this.reached = cursor;
+    this.told = true;
+    this.unfinished = whole && more;
+    return { kind: "data", items, snapshot, whole, more, conflated, cursor };
+  }
+
+  private isNew({ topic, id }: Item, snapshot: boolean): boolean {
+    const last = this.newest.get(topic);
+    if (last !== undefined && !isNewer(id, last)) return snapshot;
+    this.newest.set(topic, id);
+    return true;
+  }
+
+  private count(what: keyof Counts, more: number): void {
+    this.counts[what] += more;
+    this.totals[what] += more;
   }
 }

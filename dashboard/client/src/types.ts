@@ -1,43 +1,24 @@
-import type { BoundingBox as Box, Filters, Geofence, Strategy, Summary, Value } from "./protocol.ts";
+import type * as protocol from "./protocol.ts";
 
-/** What a subscription asks for: the fields of `subscribe`. Times are epoch ms, intervals ms. */
-export interface Ask {
-  topic: string;
-  strategy?: Strategy;
-  interval?: number;
-  signals?: string[];
-  snapshot?: boolean;
-  since?: string;
-  meta?: boolean;
-  filter?: Filters;
-  bbox?: Box;
-  geofence?: Geofence;
-  window?: ("min" | "max" | "mean")[];
-  delta?: boolean;
-  from?: number;
-  speed?: number;
-}
+type Given<T> = { [K in keyof T]: Exclude<T[K], null> };
+
+/** What a subscription asks for: the fields of `subscribe`. Times are epoch ms, the interval is ms. */
+export interface Ask extends Given<Omit<protocol.Subscribe, "action" | "requestId">> {}
 
 /** What an `update` changes; null takes a field away. */
-export type Change = { [K in Exclude<keyof Ask, "topic" | "snapshot" | "since">]?: Ask[K] | null };
+export interface Change extends Omit<protocol.Update, "action" | "requestId" | "subscriptionId"> {}
 
-/** What a device, a room or a vehicle said. A message has `data`, anything else `values`. */
-export interface Item {
-  topic: string;
-  id: string;
-  ts: number;
-  values: Record<string, Value | Summary>;
-  points?: Record<string, [ts: number, value: Value][]>;
-  event?: "enter" | "leave" | "inside";
+/** What of the stored items to ask for: the fields of `history`. Times are epoch ms of storing, the window is ms. */
+export interface Past extends Given<Omit<protocol.History, "action" | "requestId">> {}
+
+/**
+ * What a device said: `values`; or somebody in a room, a command or its reply: `data` (and no `values`). Of a window of
+ * the history, `count` is of its readings, and there is no `id`.
+ */
+export interface Item extends Omit<protocol.ReadingItem, "values"> {
+  values: { [signal: string]: protocol.Value | protocol.Summary | protocol.Last };
   data?: unknown;
   sender?: string;
-  seq?: number;
-  historical?: boolean;
-  received?: number;
-  clock?: string;
-  stored?: number;
-  read?: number;
-  /** Of a window of the history: how many readings. */
   count?: number;
 }
 
@@ -45,8 +26,9 @@ export interface Item {
 export type Event = DataEvent | GapEvent | ReplayEvent | ErrorEvent;
 
 /**
- * Items. `snapshot`: these are states; it goes on in the next event while there is `more`. `whole`: the snapshot (with
- * its other events) names everything there is: drop what it does not name. `conflated`: readings that newer ones overtook.
+ * Items. `snapshot`: they are states; it goes on in the next event while there is `more`. `whole`: with its other
+ * events, the snapshot names everything there is: drop what it does not name. `conflated`: readings that newer ones
+ * overtook. `cursor`: everything up to here has been told.
  */
 export interface DataEvent {
   kind: "data";
@@ -65,7 +47,7 @@ export interface GapEvent {
   to: string;
 }
 
-/** Where a replay is: epoch ms of storing, growing `speed` times as fast as time. */
+/** Where a replay is: epoch ms of storing, which grows `speed` times as fast as time. Neither when it is live. */
 export interface ReplayEvent {
   kind: "replay";
   state: "playing" | "paused" | "live";
@@ -81,23 +63,11 @@ export interface ErrorEvent {
   description: string;
 }
 
-/** A page of stored items, oldest first. `cursor`: of the next page. `trimmed`: up to where the log is no longer whole. */
+/** Stored items, oldest first. `cursor`: `after` of the next page. `trimmed`: up to where the log is no longer whole. */
 export interface Page {
   data: Item[];
   cursor?: string;
   trimmed?: string;
-}
-
-/** What of the stored items to ask for; `from` and `to` in epoch ms of storing, `window` in ms. */
-export interface Past {
-  topic: string;
-  from?: number;
-  to?: number;
-  limit?: number;
-  after?: string;
-  signals?: string[];
-  meta?: boolean;
-  window?: number;
 }
 
 /** What the client is up to. `until`: epoch ms of the next attempt. */
@@ -107,13 +77,3 @@ export type State =
   | { name: "waiting"; reason: string; until: number }
   | { name: "denied"; number: number; reason: string; description: string }
   | { name: "closed"; reason: string };
-
-/** Any frame of the node. */
-export interface Message {
-  action?: string;
-  requestId?: string;
-  subscriptionId?: string;
-  ts: number;
-  error?: { number: number; reason: string; description: string };
-  [field: string]: unknown;
-}
