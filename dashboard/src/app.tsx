@@ -32,7 +32,7 @@ export function App({ session, feed, style }: Props) {
         <States session={session} feed={feed} />
       </main>
       <section class="replay-slot" aria-label="Replay">
-        <ReplayBar feed={feed} />
+        <ReplayBar session={session} feed={feed} />
       </section>
       <aside class="panel" aria-label={vehicle ? "Vehicle" : "Fleet"}>
         {vehicle ? (

@@ -8,7 +8,8 @@ import "./ui/layout.css";
 
 const asked = new URLSearchParams(location.search);
 const session = new Session();
-const feed = new Feed(session, asked.get("topic") ?? EVERYTHING);
+// A plus in an address reads as a space, which no topic has.
+const feed = new Feed(session, asked.get("topic")?.replaceAll(" ", "+") ?? EVERYTHING);
 
 render(
   <App session={session} feed={feed} style={asked.get("style") ?? undefined} />,

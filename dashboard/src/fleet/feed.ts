@@ -1,6 +1,6 @@
 /** What comes from the node into the fleet view: subscriptions that follow what is seen. */
 
-import type { Ask, Client, DataEvent, Event, Item, Subscription } from "@fleetwire/client";
+import type { Ask, Client, DataEvent, ErrorEvent, Event, Item, Subscription } from "@fleetwire/client";
 import { batch, computed, effect, type ReadonlySignal, signal } from "@preact/signals";
 import type { Session } from "../session.ts";
 import { type Alert, withAlerts } from "./alert.ts";
@@ -54,9 +54,9 @@ export class Feed {
   readonly #gaps = signal(0);
   /** How often some were told to be missing since the page was opened. */
   readonly gaps: ReadonlySignal<number> = this.#gaps;
-  readonly #refusal = signal<string | undefined>(undefined);
+  readonly #refusal = signal<ErrorEvent | undefined>(undefined);
   /** Why the node refused what the page asks for. */
-  readonly refusal: ReadonlySignal<string | undefined> = this.#refusal;
+  readonly refusal: ReadonlySignal<ErrorEvent | undefined> = this.#refusal;
   readonly #signals = signal<string[]>([]);
   /** Names of the numbers that vehicles send, as far as they were seen. */
   readonly signals: ReadonlySignal<string[]> = this.#signals;
@@ -106,6 +106,7 @@ export class Feed {
     const { topic } = this;
     this.#client = client;
     this.#live = undefined;
+    this.#refusal.value = undefined;
     const roster: Ask = { topic, interval: ROSTER_MS, signals: this.#shown, delta: true };
     this.#roster = client.subscribe(roster, event => this.#onRoster(event));
     const status: Ask = { topic: ofKind(topic, "status"), interval: 500, signals: ["connectionState"] };
@@ -130,7 +131,7 @@ export class Feed {
   }
 
   #onRoster(event: Event): void {
-    if (event.kind === "error") this.#refusal.value = event.description;
+    if (event.kind === "error") this.#refusal.value = event;
     if (event.kind !== "data") return;
     if (this.mode.peek().kind === "live") this.vehicles.readings(event.items, performance.now(), false);
     if (event.snapshot && !event.more && !this.#ready.peek()) this.#know();
@@ -144,7 +145,7 @@ export class Feed {
   }
 
   #onLive(event: Event, asked: () => Ask): void {
-    if (event.kind === "error") this.#refusal.value = event.description;
+    if (event.kind === "error") this.#refusal.value = event;
     else if (event.kind === "replay") this.#playback.told(event);
     else if (event.kind === "gap") this.#gaps.value++;
     else this.#onReadings(event, asked());

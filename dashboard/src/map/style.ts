@@ -5,6 +5,7 @@ import type { GeoJSONSource, LayerSpecification, Map as MapLibre, StyleSpecifica
 import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
 import atlas from "world-atlas/countries-50m.json?url";
+import { unwrapped } from "./unwrap.ts";
 
 type Atlas = Topology<{ countries: GeometryCollection; land: GeometryCollection }>;
 
@@ -46,7 +47,7 @@ const DARK: Paints = {
 
 /** Our own style, dark or light; `fill` brings what it shows. */
 export function ownStyle(dark: boolean): StyleSpecification {
-  const data = (name: string) => [name, { type: "geojson", data: NOTHING, tolerance: 0.3 }] as const;
+  const data = (name: string) => [name, { type: "geojson", data: NOTHING, maxzoom: 7 }] as const;
   return {
     version: 8,
     sources: Object.fromEntries(["grid", "land", "borders", "streets"].map(data)),
@@ -115,7 +116,9 @@ export async function fill(map: MapLibre): Promise<void> {
   const streets = fetch(STREETS).then(async answer => answer.ok && put("streets", await answer.json()));
   const world = fetch(atlas).then(async answer => {
     const topology = (await answer.json()) as Atlas;
-    put("land", feature(topology, topology.objects.land));
+    const land = feature(topology, topology.objects.land).features.map(({ geometry }) => geometry);
+    const shapes = land.filter(shape => shape.type === "Polygon" || shape.type === "MultiPolygon").map(unwrapped);
+    put("land", { type: "GeometryCollection", geometries: shapes });
     put(
       "borders",
       mesh(topology, topology.objects.countries, (a, b) => a !== b),

@@ -19,7 +19,12 @@ export function States({ session, feed }: Props) {
   const refusal = feed.refusal.value;
   if (state.name === "denied") return <Denied session={session} why={state.description} />;
   if (state.name === "closed") return <Denied session={session} why={state.reason} />;
-  if (refusal !== undefined) return <Denied session={session} why={refusal} />;
+  if (refusal)
+    return refusal.number === 400 ? (
+      <Refused feed={feed} why={refusal.description} />
+    ) : (
+      <Denied session={session} why={refusal.description} />
+    );
   if (session.lastLive.value === undefined)
     return state.name === "waiting" ? <Disconnected session={session} until={state.until} /> : <Connecting />;
   if (state.name === "waiting") return <Disconnected session={session} until={state.until} />;
@@ -66,7 +71,7 @@ function Denied({ session, why }: { session: Session; why: string }) {
     <div class="veil">
       <form class="notice" onSubmit={submit}>
         <h2>The node wants a token</h2>
-        <p>It said: {why}.</p>
+        <p>It said: {why}</p>
         <label>
           <span>Token (JWT)</span>
           <textarea
@@ -87,6 +92,21 @@ function Denied({ session, why }: { session: Session; why: string }) {
           Connect
         </button>
       </form>
+    </div>
+  );
+}
+
+/** What the address of the page asks for makes no sense to the node. */
+function Refused({ feed, why }: { feed: Feed; why: string }) {
+  return (
+    <div class="veil">
+      <div class="notice" role="alert">
+        <h2>The node does not know this filter</h2>
+        <p>
+          The address asks for <code>{feed.topic}</code>. It said: {why}
+        </p>
+        <a href="?">Show all fleets</a>
+      </div>
     </div>
   );
 }
