@@ -1,0 +1,74 @@
+/** The line through time, and the hand on it. */
+
+import { useRef } from "preact/hooks";
+import { moment } from "../fleet/words.ts";
+import { fractionOf, keyed, momentAt, type Reach, ticks } from "./timebar.ts";
+
+const HOUR_MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const TICKS = 7;
+
+interface Props {
+  live: boolean;
+  /** What is said of where the page is. */
+  label: string;
+  /** Epoch ms. */
+  position: number;
+  reach: Reach;
+  /** The hand is being moved, and it was let go there; epoch ms. */
+  hold: (moment: number) => void;
+  release: (moment: number) => void;
+}
+
+export function Track({ live, label, position, reach, hold, release }: Props) {
+  const line = useRef<HTMLDivElement>(null);
+  const fraction = live ? 1 : fractionOf(position, reach);
+  const at = (event: PointerEvent) => {
+    const { left, width } = (line.current as HTMLDivElement).getBoundingClientRect();
+    return momentAt((event.clientX - left) / width, reach);
+  };
+  const held = (event: PointerEvent) => (event.currentTarget as HTMLElement).hasPointerCapture(event.pointerId);
+  return (
+    <div
+      class={live ? "track live" : "track past"}
+      role="slider"
+      tabIndex={0}
+      aria-label="Moment that is shown"
+      aria-valuemin={-Math.round((reach.to - reach.from) / 1_000)}
+      aria-valuemax={0}
+      aria-valuenow={live ? 0 : Math.round((position - reach.to) / 1_000)}
+      aria-valuetext={live ? "live" : moment(position, reach.to)}
+      onKeyDown={event => {
+        const target = keyed(event.key, position, reach);
+        if (target === undefined) return;
+        event.preventDefault();
+        release(target);
+      }}
+      onPointerDown={event => {
+        event.currentTarget.setPointerCapture(event.pointerId);
+        hold(at(event));
+      }}
+      onPointerMove={event => {
+        if (held(event)) hold(at(event));
+      }}
+      onPointerUp={event => {
+        if (held(event)) release(at(event));
+      }}
+    >
+      <span class="label">
+        <i aria-hidden="true" />
+        {label}
+      </span>
+      <div class="line" ref={line}>
+        <div class="passed" style={{ width: `${fraction * 100}%` }} />
+        <div class="hand" style={{ left: `${fraction * 100}%` }} />
+      </div>
+      <div class="ticks" aria-hidden="true">
+        {ticks(reach, TICKS).map(tick => (
+          <span key={tick} style={{ left: `${fractionOf(tick, reach) * 100}%` }}>
+            {HOUR_MINUTE.format(tick)}
+          </span>
+        ))}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,85 @@
+/** How a signal is drawn over time. */
+
+import uPlot from "uplot";
+import { number } from "../fleet/words.ts";
+import type { Hole } from "./trail.ts";
+
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+/** Colours of a plot, as the canvas takes them. */
+interface Ink {
+  line: string;
+  fill: string;
+  grid: string;
+  text: string;
+  hole: string;
+}
+
+export interface Canvas {
+  element: HTMLElement;
+  /** Plots of one group share their cursor. */
+  group: string;
+  /** What time there is, epoch ms. */
+  window: () => [from: number, to: number];
+  holes: () => Hole[];
+  /** The cursor is at this place of the columns, or nowhere. */
+  pointed: (index: number | undefined) => void;
+}
+
+export function plot({ element, group, window, holes, pointed }: Canvas): uPlot {
+  const ink = inkOf(element);
+  const axis = { stroke: ink.text, font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
+  const grid = { stroke: ink.grid, width: 1 };
+  return new uPlot(
+    {
+      width: element.clientWidth,
+      height: element.clientHeight,
+      ms: 1,
+      padding: [6, 8, 0, 0],
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, sync: { key: group } },
+      scales: { x: { time: true, range: window }, y: { range: (_, low, high) => roomy(low, high) } },
+      axes: [
+        { ...axis, grid, size: 22, gap: 4, space: 64, values: (_, at) => at.map(ms => TIME.format(ms)) },
+        { ...axis, grid, size: 44, gap: 6, space: 26, values: (_, at) => at.map(value => number(value)) },
+      ],
+      series: [{}, { stroke: ink.line, fill: ink.fill, width: 1.5, points: { size: 4, fill: ink.line } }],
+      hooks: {
+        drawAxes: [u => drawHoles(u, holes(), ink)],
+        setCursor: [u => pointed(u.cursor.idx ?? undefined)],
+      },
+    },
+    [[], []],
+    element,
+  );
+}
+
+function drawHoles(u: uPlot, holes: readonly Hole[], ink: Ink): void {
+  const { left, top, width, height } = u.bbox;
+  for (const { from, to } of holes) {
+    const start = Math.max(left, u.valToPos(from, "x", true));
+    const end = Math.min(left + width, u.valToPos(to, "x", true));
+    if (end <= start) continue;
+    u.ctx.fillStyle = ink.hole;
+    u.ctx.fillRect(start, top, Math.max(2, end - start), height);
+  }
+}
+
+/** Some room above and below; a signal that stands still is in the middle; what is never below 0 has no room there. */
+export function roomy(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null || !Number.isFinite(low + high)) return [0, 1];
+  const room = (high - low) * 0.08 || Math.max(Math.abs(high) * 0.02, 0.5);
+  return [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
+}
+
+function inkOf(element: HTMLElement): Ink {
+  const of = (property: string) => {
+    element.style.color = `var(${property})`;
+    const { color } = getComputedStyle(element);
+    element.style.removeProperty("color");
+    return color;
+  };
+  const line = of("--series-1");
+  const fill = of("--accent-soft");
+  return { line, fill, grid: of("--line"), text: of("--text-2"), hole: of("--warn-soft") };
+}
