@@ -53,7 +53,7 @@ export class Motion {
     this.#touch(slot);
   }
 
-  /** Go from where it is to another place, in about the time between two readings. */
+  /** Go from where it is to another place, in about the time between two readings. `heading`: NaN when unknown. */
   move(slot: number, x: number, y: number, heading: number, now: number): void {
     const since = now - (this.start[slot] as number);
     const [atX, atY] = this.at(slot, now);
@@ -61,7 +61,8 @@ export class Motion {
     const pace = jumps || !this.#pace[slot] ? since : (this.#pace[slot] as number) * 0.7 + since * 0.3;
     this.#pace[slot] = jumps ? 0 : pace;
     const duration = jumps ? 0 : Math.min(pace * 1.1, LONGEST_MS);
-    this.fromHeading[slot] = jumps ? heading : this.headingAt(slot, now);
+    const headed = this.headingAt(slot, now);
+    this.fromHeading[slot] = jumps || Number.isNaN(headed) ? heading : headed;
     this.fromX[slot] = jumps ? x : atX;
     this.fromY[slot] = jumps ? y : atY;
     this.toX[slot] = x;

@@ -147,7 +147,7 @@ export class Vehicles {
     if (typeof latitude !== "number" || typeof longitude !== "number") return;
     const heading = vehicle.values[HEADING];
     const [x, y] = mercator(longitude, latitude);
-    this.motion.move(vehicle.slot, x, y, typeof heading === "number" ? heading : 0, now);
+    this.motion.move(vehicle.slot, x, y, typeof heading === "number" ? heading : Number.NaN, now);
     if (!vehicle.placed) this.located++;
     vehicle.placed = true;
   }
