@@ -12,7 +12,7 @@ JOBS   ?= 3
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test test-cluster test-browser check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-history bench-retention bench-memory soak lock clean
+.PHONY: help install demo test test-cluster test-browser check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -87,6 +87,9 @@ bench-scale: $(STAMP)  ## one, two and four nodes with the same clients: what a 
 
 bench-resume: $(STAMP)  ## 1,000 clients of a node that dies come back to another at once
 	@$(BIN)/python -m bench.resume $(ARGS)
+
+bench-dashboard: $(PAGE) ## 5,000 vehicles in the dashboard: main thread, heap, bytes by viewport (8 min)
+	@$(BIN)/python -m bench.dashboard $(ARGS)
 
 bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millions of readings, Redis away
 	@$(BIN)/python -m bench.memory $(ARGS)
