@@ -1,5 +1,7 @@
 /** The page: a map, a panel beside it, a bar through time below it, and how all of it is doing. */
 
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { Feed } from "./fleet/feed.ts";
 import { FleetPanel } from "./fleet/view.tsx";
 import { HealthStrip } from "./health/strip.tsx";
@@ -19,6 +21,8 @@ interface Props {
 
 export function App({ session, feed, style }: Props) {
   const vehicle = vehicleShown.value;
+  const back = useRef<HTMLButtonElement>(null);
+  useKeys(vehicle, back);
   return (
     <div class={vehicle ? "app with-vehicle" : "app"}>
       <header class="top">
@@ -37,7 +41,7 @@ export function App({ session, feed, style }: Props) {
       <aside class="panel" aria-label={vehicle ? "Vehicle" : "Fleet"}>
         {vehicle ? (
           <>
-            <button type="button" class="button quiet back" onClick={close}>
+            <button ref={back} type="button" class="button quiet back" onClick={close}>
               ← All vehicles
             </button>
             <VehicleView key={vehicle} session={session} topic={vehicle} />
@@ -51,4 +55,20 @@ export function App({ session, feed, style }: Props) {
       </footer>
     </div>
   );
+}
+
+/** Escape goes back to the fleet. And the focus goes where the room is: to the vehicle, and back to its row. */
+function useKeys(vehicle: string | undefined, back: RefObject<HTMLButtonElement | null>) {
+  const before = useRef(vehicle);
+  useEffect(() => {
+    if (vehicle) back.current?.focus();
+    else if (before.current) document.querySelector<HTMLElement>(".list")?.focus();
+    before.current = vehicle;
+    if (!vehicle) return;
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.defaultPrevented) close();
+    };
+    addEventListener("keydown", onKeyDown);
+    return () => removeEventListener("keydown", onKeyDown);
+  }, [vehicle, back]);
 }

@@ -1,6 +1,7 @@
 /** What whoever looks at the fleet has chosen: which vehicles, what of them, and how they are coloured. */
 
 import { computed, signal } from "@preact/signals";
+import type { Sort } from "./order.ts";
 import { STATUSES, type Status, type Vehicle } from "./vehicles.ts";
 
 /** Statuses that are shown; all of them when it is empty. */
@@ -9,6 +10,9 @@ export const search = signal("");
 export const onlyInView = signal(false);
 /** The signal that the map is coloured by, and that the list has a column of; the status without one. */
 export const colouring = signal<string | undefined>(undefined);
+export const sort = signal<Sort>({ column: "name", descending: false });
+/** Where the keys are in the list: `fleets/berlin/v42`. */
+export const active = signal<string | undefined>(undefined);
 /** The vehicle that is pointed at, in the list or on the map: `fleets/berlin/v42`. */
 export const hovered = signal<string | undefined>(undefined);
 

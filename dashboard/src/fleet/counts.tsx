@@ -1,38 +1,30 @@
 /** How many vehicles there are, by status: each a filter. */
 
-import { onlyInView, statuses, toggle } from "./choice.ts";
+import { statuses, toggle } from "./choice.ts";
 import type { Feed } from "./feed.ts";
 import { STATUSES } from "./vehicles.ts";
 import { STATUS_NAMES } from "./words.ts";
 
-export function CountChips({ feed }: { feed: Feed }) {
+export function Counts({ feed }: { feed: Feed }) {
   const counts = feed.counts.value;
   return (
-    <fieldset class="chips">
+    <fieldset class="tallies">
       <legend class="visually-hidden">Show by status</legend>
       {STATUSES.map(status => (
         <button
           type="button"
           key={status}
-          class="chip"
+          class="tally"
           aria-pressed={statuses.value.has(status)}
           onClick={() => toggle(status)}
         >
-          <i class={`dot ${status}`} aria-hidden="true" />
           <strong>{counts[status].toLocaleString("en")}</strong>
-          <span>{STATUS_NAMES[status]}</span>
+          <span>
+            <i class={`dot ${status}`} aria-hidden="true" />
+            {STATUS_NAMES[status]}
+          </span>
         </button>
       ))}
-      <button
-        type="button"
-        class="chip"
-        aria-pressed={onlyInView.value}
-        onClick={() => {
-          onlyInView.value = !onlyInView.value;
-        }}
-      >
-        On the map only
-      </button>
     </fieldset>
   );
 }

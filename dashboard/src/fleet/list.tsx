@@ -7,10 +7,10 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { open } from "../ui/route.ts";
-import { chosen, colouring, hovered, onlyInView } from "./choice.ts";
+import { active, chosen, colouring, hovered, onlyInView, sort } from "./choice.ts";
 import type { Feed } from "./feed.ts";
 import { byName, type Column, ordered, type Sort } from "./order.ts";
-import type { Vehicle } from "./vehicles.ts";
+import type { Status } from "./vehicles.ts";
 import { age, STATUS_NAMES, say, shortName, unitOf } from "./words.ts";
 
 const ROW_PX = 36; // --row-height
@@ -20,8 +20,6 @@ export function List({ feed }: { feed: Feed }) {
   const box = useRef<HTMLDivElement>(null);
   const top = useSignal(0);
   const height = useSignal(600);
-  const sort = useSignal<Sort>({ column: "name", descending: false });
-  const active = useSignal<string | undefined>(undefined);
   const named = useComputed(() => {
     feed.members.value;
     return byName(feed.vehicles.byTopic.values());
@@ -39,8 +37,10 @@ export function List({ feed }: { feed: Feed }) {
       height.value = container.clientHeight;
     });
     measured.observe(container);
+    const at = rows.peek().findIndex(vehicle => vehicle.topic === active.peek());
+    if (at > 0) container.scrollTop = (at - 3) * ROW_PX;
     return () => measured.disconnect();
-  }, [height]);
+  }, [height, rows]);
 
   feed.beat.value;
   const all = rows.value;
@@ -95,9 +95,12 @@ export function List({ feed }: { feed: Feed }) {
         {shown.map((vehicle, index) => (
           <Row
             key={vehicle.topic}
-            vehicle={vehicle}
+            topic={vehicle.topic}
             index={first + index}
-            active={vehicle.topic === active.value}
+            current={vehicle.topic === active.value}
+            away={!vehicle.inView}
+            status={vehicle.status}
+            value={say(vehicle.values[colouring.value ?? "Speed"])}
             age={vehicle.ts ? age(feed.now() - vehicle.ts) : "–"}
           />
         ))}
@@ -138,40 +141,52 @@ function Head({ sort, onSort }: { sort: Sort; onSort: (sort: Sort) => void }) {
   );
 }
 
-function Row(props: { vehicle: Vehicle; index: number; active: boolean; age: string }) {
-  const { vehicle, index, active } = props;
-  const signal = colouring.value ?? "Speed";
-  const classes = [
-    "row",
-    active && "active",
-    hovered.value === vehicle.topic && "hovered",
-    !vehicle.inView && "away",
-  ];
+interface RowProps {
+  topic: string;
+  index: number;
+  /** The keys are here. */
+  current: boolean;
+  /** Not among those that the live subscription tells of. */
+  away: boolean;
+  status: Status;
+  value: string;
+  age: string;
+}
+
+/** Rendered when what it says has changed. */
+function Row({ topic, index, current, away, status, value, age }: RowProps) {
+  const [, fleet, name] = topic.split("/");
+  const classes = ["row", current && "active", hovered.value === topic && "hovered", away && "away"];
   return (
     <div
       role="row"
-      id={idOf(vehicle.topic)}
+      id={idOf(topic)}
       class={classes.filter(Boolean).join(" ")}
       style={{ transform: `translateY(${index * ROW_PX}px)` }}
       aria-rowindex={index + 2}
-      aria-selected={active}
-      onClick={() => open(vehicle.topic)}
+      aria-selected={current}
+      onClick={() => {
+        active.value = topic;
+        open(topic);
+      }}
       onMouseEnter={() => {
-        hovered.value = vehicle.topic;
+        hovered.value = topic;
       }}
     >
-      <div role="gridcell" class="cell name" title={vehicle.topic}>
-        {vehicle.name} <span class="muted small">{vehicle.fleet}</span>
+      <div role="gridcell" class="cell name" title={topic}>
+        <span>
+          {name} <span class="muted small">{fleet}</span>
+        </span>
       </div>
       <div role="gridcell" class="cell status">
-        <i class={`dot ${vehicle.status}`} aria-hidden="true" />
-        <span>{STATUS_NAMES[vehicle.status]}</span>
+        <i class={`dot ${status}`} aria-hidden="true" />
+        <span>{STATUS_NAMES[status]}</span>
       </div>
       <div role="gridcell" class="cell value">
-        {say(vehicle.values[signal])}
+        {value}
       </div>
       <div role="gridcell" class="cell age">
-        {props.age}
+        {age}
       </div>
     </div>
   );

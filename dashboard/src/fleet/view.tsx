@@ -5,8 +5,8 @@ import "./fleet.css";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { AlertList } from "./alerts.tsx";
-import { search } from "./choice.ts";
-import { CountChips } from "./counts.tsx";
+import { onlyInView, search } from "./choice.ts";
+import { Counts } from "./counts.tsx";
 import type { Feed } from "./feed.ts";
 import { List } from "./list.tsx";
 
@@ -46,7 +46,7 @@ export function FleetPanel({ feed }: { feed: Feed }) {
       <div class="tab-panel" id="tab-panel" role="tabpanel" aria-labelledby={`tab-${tab.value}`}>
         {tab.value === "vehicles" ? (
           <>
-            <CountChips feed={feed} />
+            <Counts feed={feed} />
             <Search />
             <List feed={feed} />
           </>
@@ -76,7 +76,7 @@ function Search() {
         ref={field}
         class="field"
         type="search"
-        placeholder="Search by fleet or name  ( / )"
+        placeholder="Search ( / )"
         aria-label="Search vehicles by fleet or name"
         value={search.value}
         onInput={event => {
@@ -88,6 +88,17 @@ function Search() {
           event.currentTarget.blur();
         }}
       />
+      <button
+        type="button"
+        class="button"
+        title="Only those that the map shows"
+        aria-pressed={onlyInView.value}
+        onClick={() => {
+          onlyInView.value = !onlyInView.value;
+        }}
+      >
+        On the map
+      </button>
     </div>
   );
 }

@@ -5,8 +5,8 @@ import type { Status } from "./vehicles.ts";
 export const STATUS_NAMES: Record<Status, string> = {
   online: "Online",
   offline: "Offline",
-  broken: "Connection broken",
-  unknown: "No status",
+  broken: "Broken",
+  unknown: "Unknown",
 };
 
 /** Units of signals that this page knows by their VSS name, by the end of it. */

@@ -35,7 +35,9 @@ export function FleetMap({ feed, style }: Props) {
     let gone = false;
     void import("./stage.ts").then(({ Stage }) => {
       if (gone) return;
-      stage.current = new Stage(container, feed.vehicles.motion, lookOf(feed), dark.peek(), style, handlers(feed));
+      const { motion } = feed.vehicles;
+      const setting = { motion, look: lookOf(feed), dark: dark.peek(), style, bounds: feed.vehicles.bounds() };
+      stage.current = new Stage(container, setting, handlers(feed));
       stop = attend(stage.current, feed, container);
     });
     return () => {

@@ -12,6 +12,7 @@ import { type Look, radiusOf, VehiclesLayer } from "./vehicles-layer.ts";
 
 setWorkerUrl(workerUrl);
 
+const FIT = { padding: 48, maxZoom: 15 };
 const REACH_PX = 8; // around a vehicle, where it is still meant
 
 export interface Handlers {
@@ -22,22 +23,30 @@ export interface Handlers {
   chose(slot: number): void;
 }
 
+export interface Setting {
+  motion: Motion;
+  look: Look;
+  dark: boolean;
+  /** Address of a MapLibre style, instead of our own. */
+  style: string | undefined;
+  /** What to show first; the world without it. */
+  bounds: Box | undefined;
+}
+
 export class Stage {
   readonly #map: MapLibre;
   readonly #layer: VehiclesLayer;
   readonly #motion: Motion;
   readonly #own: boolean;
 
-  /** `style`: address of a MapLibre style, instead of our own. */
-  constructor(box: HTMLElement, motion: Motion, look: Look, dark: boolean, style: string | undefined, on: Handlers) {
+  constructor(box: HTMLElement, { motion, look, dark, style, bounds }: Setting, on: Handlers) {
     this.#motion = motion;
     this.#own = style === undefined;
     this.#layer = new VehiclesLayer(motion, look);
     const map = new MapLibre({
       container: box,
       style: style ?? ownStyle(dark),
-      center: [10, 35],
-      zoom: 1.4,
+      ...(bounds ? { bounds, fitBoundsOptions: FIT } : { center: [10, 35], zoom: 1.4 }),
       maxPitch: 0,
       dragRotate: false,
       touchPitch: false,
@@ -55,7 +64,8 @@ export class Stage {
     };
     map.once("style.load", () => {
       add();
-      if (this.#own) void fill(map);
+      // Without land and streets the vehicles are still where they are.
+      if (this.#own) fill(map).catch(error => console.warn("The map has no background:", error));
     });
     map.on("webglcontextrestored", () => {
       if (map.getLayer(this.#layer.id)) map.removeLayer(this.#layer.id);
@@ -85,7 +95,7 @@ export class Stage {
 
   /** Show a box; at once, or by a flight where motion is welcome. */
   fit([west, south, east, north]: Box, animate: boolean): void {
-    this.#map.fitBounds([west, south, east, north], { padding: 48, maxZoom: 15, animate, duration: 700 });
+    this.#map.fitBounds([west, south, east, north], { ...FIT, animate, duration: 700 });
   }
 
   /** Bring a vehicle into view, near enough to see it drive. */

@@ -25,13 +25,13 @@ interface Paints {
 
 const LIGHT: Paints = {
   sea: "#dbe6ee",
-  land: "#f5f4f0",
+  land: "#efeee9",
   coast: "#b5c7d3",
-  border: "#c9c5bb",
+  border: "#bdb8ab",
   grid: "#cfdce5",
-  casing: "#dcd8cd",
+  casing: "#d5d0c3",
   street: "#ffffff",
-  area: "#e9e6dd",
+  area: "#e5e2d8",
 };
 
 const DARK: Paints = {
@@ -112,19 +112,18 @@ export function recolour(map: MapLibre, dark: boolean): void {
 export async function fill(map: MapLibre): Promise<void> {
   const put = (name: string, data: Parameters<GeoJSONSource["setData"]>[0]) =>
     map.getSource<GeoJSONSource>(name)?.setData(data);
+  const world = fetch(atlas); // it is under way while the streets come first: they are few, and near
+  const streets = await fetch(STREETS);
+  if (streets.ok) put("streets", await streets.json());
+  const topology = (await (await world).json()) as Atlas;
+  const land = feature(topology, topology.objects.land).features.map(({ geometry }) => geometry);
+  const shapes = land.filter(shape => shape.type === "Polygon" || shape.type === "MultiPolygon").map(unwrapped);
+  put("land", { type: "GeometryCollection", geometries: shapes });
+  put(
+    "borders",
+    mesh(topology, topology.objects.countries, (a, b) => a !== b),
+  );
   put("grid", graticule());
-  const streets = fetch(STREETS).then(async answer => answer.ok && put("streets", await answer.json()));
-  const world = fetch(atlas).then(async answer => {
-    const topology = (await answer.json()) as Atlas;
-    const land = feature(topology, topology.objects.land).features.map(({ geometry }) => geometry);
-    const shapes = land.filter(shape => shape.type === "Polygon" || shape.type === "MultiPolygon").map(unwrapped);
-    put("land", { type: "GeometryCollection", geometries: shapes });
-    put(
-      "borders",
-      mesh(topology, topology.objects.countries, (a, b) => a !== b),
-    );
-  });
-  await Promise.allSettled([streets, world]);
 }
 
 /** Meridians and parallels, every 15 degrees. */
