@@ -19,7 +19,7 @@ export class Sampler {
   /** Once a second or so. `candidates`: topics of vehicles that are seen, `fleets/berlin/v42`. */
   watch(candidates: Iterable<string>): void {
     this.sample.forget(this.#now());
-    if (performance.now() - this.#heard < SILENT_MS) return;
+    if (this.#topic !== undefined && performance.now() - this.#heard < SILENT_MS) return;
     const next = after(candidates, this.#topic);
     if (next === undefined) return;
     this.stop();

@@ -175,7 +175,7 @@ function Way({ hops, looked }: { hops: Hops; looked: number }) {
           </dd>
         ))}
       </div>
-      <Figure name="device to here" value={hopText(all)} title={`A reading's whole way. ${about}`} />
+      <Figure name="latency" value={hopText(all)} title={`From the device's clock to this page. ${about}`} />
     </>
   );
 }

@@ -2,10 +2,13 @@
 
 import { useRef } from "preact/hooks";
 import { moment } from "../fleet/words.ts";
+import { narrow } from "../ui/media.ts";
 import { fractionOf, keyed, momentAt, type Reach, ticks } from "./timebar.ts";
 
 const HOUR_MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const TICKS = 7;
+const FEW_TICKS = 3; // on a phone
+const EDGE = 0.03; // of the line: no room for the time of a tick there
 
 interface Props {
   live: boolean;
@@ -21,7 +24,7 @@ interface Props {
 
 export function Track({ live, label, position, reach, hold, release }: Props) {
   const line = useRef<HTMLDivElement>(null);
-  const fraction = live ? 1 : fractionOf(position, reach);
+  const reached = live ? 1 : fractionOf(position, reach);
   const at = (event: PointerEvent) => {
     const { left, width } = (line.current as HTMLDivElement).getBoundingClientRect();
     return momentAt((event.clientX - left) / width, reach);
@@ -59,15 +62,18 @@ export function Track({ live, label, position, reach, hold, release }: Props) {
         {label}
       </span>
       <div class="line" ref={line}>
-        <div class="passed" style={{ width: `${fraction * 100}%` }} />
-        <div class="hand" style={{ left: `${fraction * 100}%` }} />
+        <div class="passed" style={{ width: `${reached * 100}%` }} />
+        <div class="hand" style={{ left: `${reached * 100}%` }} />
       </div>
       <div class="ticks" aria-hidden="true">
-        {ticks(reach, TICKS).map(tick => (
-          <span key={tick} style={{ left: `${fractionOf(tick, reach) * 100}%` }}>
-            {HOUR_MINUTE.format(tick)}
-          </span>
-        ))}
+        {ticks(reach, narrow.value ? FEW_TICKS : TICKS)
+          .map(tick => ({ tick, fraction: fractionOf(tick, reach) }))
+          .filter(({ fraction }) => fraction > EDGE && fraction < 1 - EDGE)
+          .map(({ tick, fraction }) => (
+            <span key={tick} style={{ left: `${fraction * 100}%` }}>
+              {HOUR_MINUTE.format(tick)}
+            </span>
+          ))}
       </div>
     </div>
   );

@@ -4,11 +4,14 @@ import "uplot/dist/uPlot.min.css";
 
 import { effect, type ReadonlySignal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { moment, number, shortName, unitOf } from "../fleet/words.ts";
+import { moment, shortName, unitOf } from "../fleet/words.ts";
 import { dark } from "../ui/media.ts";
+import { exact } from "./figures.ts";
 import { Frames } from "./frames.ts";
 import { plot } from "./plot.ts";
 import type { Trail } from "./trail.ts";
+
+const DECIMALS = 2;
 
 interface Props {
   trail: Trail;
@@ -87,7 +90,7 @@ function Figure({ trail, signal, now, pointed, unit }: FigureProps) {
   return (
     <span class="figure">
       {when !== undefined && <time>{moment(when, now.peek())}</time>}
-      <strong>{typeof value === "number" ? number(value) : "–"}</strong> {unit}
+      <strong>{typeof value === "number" ? exact(value, DECIMALS) : "–"}</strong> {unit}
     </span>
   );
 }

@@ -17,23 +17,22 @@ interface Props {
   trail: Trail;
   topic: string;
   now: ReadonlySignal<number>;
-  /** Nothing was ever heard of its presence either. */
-  unheard: boolean;
 }
 
-export function Charts({ trail, topic, now, unheard }: Props) {
+export function Charts({ trail, topic, now }: Props) {
   const names = useComputed(() => {
     now.value;
     return trail
       .numeric()
       .filter(signal => !ELSEWHERE.includes(signal))
+      .sort((a, b) => depth(a) - depth(b))
       .join(" ");
   }); // as text, so that this is drawn anew only when others are there
   const texts = useComputed(() => {
     now.value;
     return trail.textual().join(" ");
   });
-  const notice = useComputed(() => noticeOf(trail, now.value, unheard, topic));
+  const notice = useComputed(() => noticeOf(trail, now.value));
   const holes = useComputed(() => now.value > 0 && trail.holes(now.peek()).length > 0);
   return (
     <section class="charts-section" aria-label="The last 15 minutes">
@@ -81,17 +80,18 @@ function Text({ trail, signal, now }: { trail: Trail; signal: string; now: Reado
   );
 }
 
+/** `Speed` comes before what is deep in the car. */
+function depth(signal: string): number {
+  return signal.split(".").length;
+}
+
 function words(text: string): string[] {
   return text ? text.split(" ") : [];
 }
 
 /** What there is to say when the charts don't speak for themselves. */
-function noticeOf(trail: Trail, now: number, unheard: boolean, topic: string): string {
-  if (trail.latest.size === 0) {
-    return unheard
-      ? `Nothing was ever heard of ${topic}. It appears here as soon as its first reading comes.`
-      : "It has never sent a reading.";
-  }
+function noticeOf(trail: Trail, now: number): string {
+  if (trail.latest.size === 0) return "It has not sent a reading yet.";
   const skew = skewOf(trail.latest.values());
   if (skew !== undefined && Math.abs(skew) > WRONG_MS) {
     const off = age(Math.abs(skew));

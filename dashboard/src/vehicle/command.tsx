@@ -76,7 +76,7 @@ export function CommandForm({ client, topic }: Props) {
           {SUGGESTIONS.map(suggestion => (
             <button
               type="button"
-              class="chip"
+              class="suggestion"
               key={suggestion}
               aria-pressed={name.value === suggestion}
               onClick={() => {

@@ -1,10 +1,13 @@
 /** How a signal is drawn over time. */
 
 import uPlot from "uplot";
-import { number } from "../fleet/words.ts";
+import { roomy, stepped } from "./figures.ts";
 import type { Hole } from "./trail.ts";
 
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+const DIGIT_PX = 6.8; // of the scales
+const NEAR_PX = 24; // farther from it the cursor tells of no reading
 
 /** Colours of a plot, as the canvas takes them. */
 interface Ink {
@@ -37,16 +40,29 @@ export function plot({ element, group, window, holes, pointed }: Canvas): uPlot 
       ms: 1,
       padding: [6, 8, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, sync: { key: group } },
+      cursor: {
+        y: false,
+        drag: { x: false, y: false },
+        points: { size: 7 },
+        hover: { prox: NEAR_PX },
+        sync: { key: group },
+      },
       scales: { x: { time: true, range: window }, y: { range: (_, low, high) => roomy(low, high) } },
       axes: [
         { ...axis, grid, size: 22, gap: 4, space: 64, values: (_, at) => at.map(ms => TIME.format(ms)) },
-        { ...axis, grid, size: 44, gap: 6, space: 26, values: (_, at) => at.map(value => number(value)) },
+        {
+          ...axis,
+          grid,
+          gap: 6,
+          space: 26,
+          size: (_, texts) => Math.max(50, ...(texts ?? []).map(text => 14 + text.length * DIGIT_PX)),
+          values: (_, at, __, ___, step) => at.map(value => stepped(value, step)),
+        },
       ],
       series: [{}, { stroke: ink.line, fill: ink.fill, width: 1.5, points: { size: 4, fill: ink.line } }],
       hooks: {
         drawAxes: [u => drawHoles(u, holes(), ink)],
-        setCursor: [u => pointed(u.cursor.idx ?? undefined)],
+        setCursor: [u => pointed(u.cursor.idxs?.[1] ?? undefined)],
       },
     },
     [[], []],
@@ -63,13 +79,6 @@ function drawHoles(u: uPlot, holes: readonly Hole[], ink: Ink): void {
     u.ctx.fillStyle = ink.hole;
     u.ctx.fillRect(start, top, Math.max(2, end - start), height);
   }
-}
-
-/** Some room above and below; a signal that stands still is in the middle; what is never below 0 has no room there. */
-export function roomy(low: number | null, high: number | null): [number, number] {
-  if (low === null || high === null || !Number.isFinite(low + high)) return [0, 1];
-  const room = (high - low) * 0.08 || Math.max(Math.abs(high) * 0.02, 0.5);
-  return [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
 }
 
 function inkOf(element: HTMLElement): Ink {

@@ -2,6 +2,7 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import { age, say, unitOf } from "../fleet/words.ts";
+import { exact } from "./figures.ts";
 import type { Trail } from "./trail.ts";
 
 interface Props {
@@ -36,7 +37,8 @@ export function State({ trail, second }: Props) {
                   {signal.split(".").flatMap((part, i) => (i ? [".", <wbr key={part} />, part] : part))}
                 </th>
                 <td>
-                  {typeof value === "number" ? exact(value) : say(value)} <span class="muted">{unitOf(signal)}</span>
+                  {typeof value === "number" ? exact(value, DECIMALS) : say(value)}{" "}
+                  <span class="muted">{unitOf(signal)}</span>
                 </td>
                 <td class="muted">{ts === undefined ? "> 15 min" : age(now - ts)}</td>
               </tr>
@@ -46,9 +48,4 @@ export function State({ trail, second }: Props) {
       </table>
     </section>
   );
-}
-
-/** A number as it was sent, without the noise of floats. */
-function exact(value: number): string {
-  return value.toLocaleString("en", { maximumFractionDigits: DECIMALS });
 }

@@ -66,6 +66,7 @@ export function VehicleView({ session, topic }: Props) {
   }, []);
 
   const complete = progress.value.name === "complete" && statusProgress.value.name !== "loading";
+  const heard = useComputed(() => now.value > 0 && trail.latest.size + status.latest.size > 0);
   return (
     <div class="vehicle">
       <Head topic={topic} status={status} trail={trail} now={now} />
@@ -73,19 +74,27 @@ export function VehicleView({ session, topic }: Props) {
         <p class="empty" role="status">
           <strong>The node does not show this vehicle.</strong> It said: {progress.value.why}.
         </p>
-      ) : complete ? (
+      ) : !complete ? (
+        <p class="empty" role="status">
+          <span class="spinner" aria-hidden="true" /> Reading the last 15 minutes…
+        </p>
+      ) : !heard.value ? (
+        <div class="empty unheard" role="status">
+          <strong>Nothing was ever heard of this vehicle.</strong>
+          <p>
+            Is its name right? Its readings appear here as soon as the first one comes on{" "}
+            <code>{topic}/telemetry</code>.
+          </p>
+        </div>
+      ) : (
         <>
           <Presence status={status} span={SPAN_MS} now={now} />
-          <Charts trail={trail} topic={topic} now={now} unheard={status.latest.size === 0} />
+          <Charts trail={trail} topic={topic} now={now} />
           <div class="below">
             <State trail={trail} second={second} />
             <CommandForm client={client} topic={topic} />
           </div>
         </>
-      ) : (
-        <p class="empty" role="status">
-          <span class="spinner" aria-hidden="true" /> Reading the last 15 minutes…
-        </p>
       )}
     </div>
   );
@@ -123,10 +132,10 @@ function Head({ topic, status, trail, now }: HeadProps) {
 /** How long ago the last reading was. */
 function Heard({ trail, now }: Pick<HeadProps, "trail" | "now">) {
   const newest = Math.max(...[...trail.latest.values()].map(({ ts }) => ts ?? 0));
-  const ago = newest > 0 ? `${age(now.value - newest)} ago` : "–";
+  const text = newest > 0 ? `last reading ${age(now.value - newest)} ago` : "no reading yet";
   return (
     <span class="heard muted" title="By the vehicle's own clock">
-      last reading {ago}
+      {text}
     </span>
   );
 }
