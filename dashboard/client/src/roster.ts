@@ -1,7 +1,8 @@
-import { disguised, key } from "./ask.ts";
+import { applied } from "./ask.ts";
 import { Backoff } from "./backoff.ts";
 import type { Connection } from "./connection.ts";
 import { type FleetwireError, toFleetwireError } from "./errors.ts";
+import { disguised, key } from "./key.ts";
 import type * as protocol from "./protocol.ts";
 import { Routes } from "./routes.ts";
 import type { Counts } from "./stats.ts";
@@ -86,11 +87,11 @@ export class Roster implements Host {
   }
 
   /** Subscribe at the node, unless that has been done. */
-  private async enter(subscription: Subscription, inDisguise = false, backoff = new Backoff()): Promise<void> {
+  private async enter(subscription: Subscription, backoff = new Backoff()): Promise<void> {
     const { connection, routes } = this;
     if (!connection || !subscription.listen() || routes.id(subscription) !== undefined) return;
     try {
-      if (inDisguise || routes.isTaken(key(subscription.ask))) await this.slip(subscription, connection, routes);
+      if (routes.taken.has(key(subscription.ask))) await this.slip(subscription, connection, routes);
       else await this.subscribe(subscription, connection, routes, false);
     } catch (error) {
       const refusal = toFleetwireError(error);
@@ -113,9 +114,7 @@ export class Roster implements Host {
     const sent = inDisguise ? disguised(ask, routes.taken) : ask;
     routes.claim(subscription, key(sent));
     await connection.request({ action: "subscribe", ...sent }, ({ subscriptionId }) => {
-      const disturbed = routes.clear(subscriptionId);
       routes.set(subscription, subscriptionId);
-      for (const other of disturbed) this.queue(other, () => this.enter(other, true));
     });
   }
 
@@ -161,13 +160,21 @@ export class Roster implements Host {
     const subscriptionId = routes.id(subscription);
     if (subscriptionId === undefined) return;
     const { interval = 100 } = subscription.ask;
-    await connection.request({ action: "update", subscriptionId, interval, ...change }, reply => {
+    const claimed = routes.claimed(subscription);
+    routes.claim(subscription, ...claimed, key(applied(subscription.ask, change)));
+    const replied = (reply: protocol.SubscribeReply) => {
       const others = routes.at(reply.subscriptionId);
       routes.set(subscription, reply.subscriptionId);
       subscription.progress.changed(change);
       routes.claim(subscription, key(subscription.ask));
       for (const other of others) other.progress.joined(subscription.progress);
-    });
+    };
+    try {
+      await connection.request({ action: "update", subscriptionId, interval, ...change }, replied);
+    } catch (error) {
+      routes.claim(subscription, ...claimed);
+      throw error;
+    }
   }
 
   private async exit(subscription: Subscription): Promise<void> {
@@ -182,7 +189,7 @@ export class Roster implements Host {
   private retry(subscription: Subscription, routes: Routes<Subscription>, backoff: Backoff): void {
     const timer = setTimeout(() => {
       this.retries.delete(timer);
-      if (routes === this.routes) this.queue(subscription, () => this.enter(subscription, false, backoff));
+      if (routes === this.routes) this.queue(subscription, () => this.enter(subscription, backoff));
     }, backoff.again());
     this.retries.add(timer);
   }

@@ -2,7 +2,7 @@
 export class Routes<Hearer> {
   private readonly ids = new Map<Hearer, string>();
   private readonly hearers = new Map<string, Set<Hearer>>();
-  private readonly claims = new Map<Hearer, string>();
+  private readonly claims = new Map<Hearer, string[]>();
 
   /** Who hears an id. */
   at(id: string): Hearer[] {
@@ -32,25 +32,18 @@ export class Routes<Hearer> {
     this.claims.delete(hearer);
   }
 
-  /** Nobody hears an id any more. Gives who did. */
-  clear(id: string): Hearer[] {
-    const before = this.at(id);
-    for (const hearer of before) this.remove(hearer);
-    return before;
+  /** What somebody asks for now, or may be asking for while the node has not answered. */
+  claim(hearer: Hearer, ...keys: string[]): void {
+    this.claims.set(hearer, keys);
   }
 
-  /** Somebody asks for something. */
-  claim(hearer: Hearer, key: string): void {
-    this.claims.set(hearer, key);
+  claimed(hearer: Hearer): string[] {
+    return this.claims.get(hearer) ?? [];
   }
 
   /** What is asked for. */
-  get taken(): Iterable<string> {
-    return this.claims.values();
-  }
-
-  isTaken(key: string): boolean {
-    return [...this.taken].includes(key);
+  get taken(): Set<string> {
+    return new Set([...this.claims.values()].flat());
   }
 
   private release(hearer: Hearer): void {
