@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wire.errors import CommandError, SettingsError
+from wire.errors import SettingsError
 
 __all__ = ["read_layer", "route"]
 
+NOTHING = b'{"type":"FeatureCollection","features":[]}'
 Position = Annotated[list[float], Meta(min_length=2)]  # longitude, latitude, and what may follow
 
 
@@ -79,11 +79,7 @@ def read_layer(path: str) -> bytes:
 
 
 def route(path: str | None) -> Route:
-    """`GET /v1/map/layer`: the file as it is now; without one, 404. Raises SettingsError as `read_layer` does."""
-    if path is None:
-        return Route("/v1/map/layer", _none)
-    return Route("/v1/map/layer", Response(read_layer(path), media_type="application/geo+json"), methods=["GET"])
-
-
-async def _none(request: Request) -> Response:
-    raise CommandError("no_map_layer", "this node has no map layer of its own")
+    """`GET /v1/map/layer`: the file as it is now; without one, a layer with nothing in it, so that no page has to
+    know. Raises SettingsError as `read_layer` does."""
+    layer = NOTHING if path is None else read_layer(path)
+    return Route("/v1/map/layer", Response(layer, media_type="application/geo+json"), methods=["GET"])

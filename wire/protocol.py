@@ -82,7 +82,6 @@ ERRORS: dict[str, int] = {
     "forbidden_topic": 403,  # no grant covers it, or clients don't publish there
     "unknown_subscription": 404,
     "unknown_vehicle": 404,  # nobody has ever heard of it
-    "no_map_layer": 404,  # the operator has set none
     "too_big": 413,
     "too_many_subscriptions": 429,
     "storage_full": 507,  # Redis has reached its maxmemory: nothing more is stored until there is room

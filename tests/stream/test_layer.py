@@ -83,10 +83,9 @@ async def test_a_node_serves_it(tmp_path: Path) -> None:
     assert found.json() == LINE
 
 
-async def test_a_node_without_one_says_so() -> None:
+async def test_a_node_without_one_has_an_empty_one() -> None:
     found = await asked()
-    assert found.status_code == 404
-    assert (found.json()["error"]["number"], found.json()["error"]["reason"]) == (404, "no_map_layer")
+    assert (found.status_code, found.json()) == (200, {"type": "FeatureCollection", "features": []})
 
 
 @pytest.mark.parametrize("name", ["none.geojson", "."])

@@ -19,7 +19,6 @@ export const ERRORS = {
   forbidden_topic: 403,
   unknown_subscription: 404,
   unknown_vehicle: 404,
-  no_map_layer: 404,
   too_big: 413,
   too_many_subscriptions: 429,
   storage_full: 507,
