@@ -43,7 +43,7 @@ async def test_the_list_agrees_with_the_state(quiet: Quiet) -> None:
     now = now_ms()
     for number in range(200):
         place = {"CurrentLocation.Latitude": 52.5 + number / 2_000, "CurrentLocation.Longitude": 13.4}
-        reading = Reading(now, {"Speed": number + 0.5, **place})
+        reading = Reading(now, {"Speed": float(number), **place})
         await quiet.store.readings((f"fleets/berlin/v{number}/telemetry", reading))
     online = Reading(now, {"connectionState": "ONLINE"})
     await quiet.store.readings(("fleets/berlin/v7/status", online))
