@@ -77,9 +77,7 @@ void main() {
   float edge = clamp(2.0 - distance, 0.0, 1.0);
   float core = hollow * clamp(0.5 - (length(place) * px - px * 0.5), 0.0, 1.0);
   vec3 colour = mix(rim, fill, body * (1.0 - core));
-  float ring = halo.a * clamp(5.5 - distance, 0.0, 1.0);
-  vec3 shown = mix(halo.rgb, colour, edge);
-  float alpha = max(edge, ring) * weight;
-  fragColor = vec4(shown * alpha, alpha);
+  float ring = halo.a * clamp(5.5 - distance, 0.0, 1.0) * (1.0 - edge);
+  fragColor = vec4(colour * edge + halo.rgb * ring, edge + ring) * weight;
 }
 `;
