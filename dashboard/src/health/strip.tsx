@@ -60,9 +60,11 @@ export function HealthStrip({ session, feed }: Props) {
   );
 }
 
-/** Vehicles that the map shows. */
+/** Vehicles that the map shows, and that have something to say. */
 function* seen(feed: Feed): Iterable<string> {
-  for (const vehicle of feed.vehicles.byTopic.values()) if (vehicle.inView) yield vehicle.topic;
+  for (const { inView, status, topic } of feed.vehicles.byTopic.values()) {
+    if (inView && status !== "offline" && status !== "broken") yield topic;
+  }
 }
 
 function read({ stats }: Client, { sample }: Sampler, readings: Rate, bytes: Rate): Reading {
@@ -101,33 +103,43 @@ function Connection({ state }: { state: State }) {
 function Figures({ node, pingMs, hops, looked, readings, kilobytes, conflated, gaps, reconnects }: Reading) {
   return (
     <dl>
-      <Figure name="node" value={node ?? "–"} title="The node that serves this page's stream" extra />
-      <Figure name="ping" value={pingMs ? hopText(pingMs) : "–"} title="To the node and back" extra />
+      <Figure name="node" em={9} value={node ?? "–"} title="The node that serves this page's stream" room="extra" />
+      <Figure name="ping" em={6.5} value={pingMs ? hopText(pingMs) : "–"} title="To the node and back" room="extra" />
       <Way hops={hops} looked={looked} />
       <Figure
         name="readings/s"
+        em={8}
         value={whole(readings)}
         title="Readings that the map was told of, a second, over the last 5 s"
       />
-      <Figure name="kB/s" value={kilobytes.toFixed(1)} title="All that this page receives, over the last 5 s" wide />
       <Figure
-        name="conflated"
-        value={whole(conflated)}
-        title="Readings that newer ones overtook before they were due here, since the page was opened: the page shows the newest, and leaves these out on purpose"
-        wide
+        name="kB/s"
+        em={6}
+        value={kilobytes.toFixed(1)}
+        title="All that this page receives, over the last 5 s"
+        room="wide"
       />
       <Figure
-        name={gaps === 1 ? "gap" : "gaps"}
+        name="conflated"
+        em={8}
+        value={whole(conflated)}
+        title="Readings that newer ones overtook before they were due here, since the page was opened: the page shows the newest, and leaves these out on purpose"
+        room="wide"
+      />
+      <Figure
+        name="gaps"
+        em={4.5}
         value={whole(gaps)}
         kind={gaps ? "bad" : ""}
         title="How often the node said that readings are missing for good: the log no longer had them"
       />
       <Figure
-        name={reconnects === 1 ? "reconnect" : "reconnects"}
+        name="reconnects"
+        em={7.5}
         value={whole(reconnects)}
         kind={reconnects ? "warn" : ""}
         title="How often the connection was lost and found again since the page was opened"
-        wide
+        room="wide"
       />
     </dl>
   );
@@ -137,15 +149,16 @@ interface FigureProps {
   name: string;
   value: string;
   title: string;
-  kind?: string;
-  /** Left out where there is little room, and where there is less. */
-  extra?: boolean;
-  wide?: boolean;
+  /** The room that it has at least: a usual value and the name. */
+  em: number;
+  kind?: "warn" | "bad" | "";
+  /** Left out where there is little room (`extra`), or less (`wide`). */
+  room?: "extra" | "wide" | "";
 }
 
-function Figure({ name, value, title, kind = "", extra, wide }: FigureProps) {
+function Figure({ name, value, title, em, kind = "", room = "" }: FigureProps) {
   return (
-    <div class={`figure ${kind} ${extra ? "extra" : ""} ${wide ? "wide" : ""}`} title={title}>
+    <div class={`figure ${room} ${kind}`} title={title} style={{ "--room": `${em}em` }}>
       <dt>{name}</dt>
       <dd>{value}</dd>
     </div>
@@ -170,12 +183,13 @@ function Way({ hops, looked }: { hops: Hops; looked: number }) {
         <dt>device</dt>
         {STOPS.map(([key, name, title]) => (
           <dd key={key} title={`${title}. ${about}`}>
-            <b>{hopText(hops[key])}</b> <span aria-hidden="true">→</span>
-            <span class="visually-hidden">to</span> {name}
+            <span aria-hidden="true">→ </span>
+            <span class="visually-hidden">to </span>
+            {name} <b>{hopText(hops[key])}</b>
           </dd>
         ))}
       </div>
-      <Figure name="latency" value={hopText(all)} title={`From the device's clock to this page. ${about}`} />
+      <Figure name="latency" em={7.5} value={hopText(all)} title={`From the device's clock to this page. ${about}`} />
     </>
   );
 }

@@ -16,6 +16,7 @@ const TICK_MS = 200; // how often the hand moves
 const SEEK_MS = 300; // between two seeks while it is dragged
 const LOOK_MS = 60_000; // how often it is asked how far back the log goes
 const SHORTEST_MS = 60_000;
+const BACK_MS = 2_000; // a pause of the present begins in the past: a replay that has caught up can't be paused
 const PRESENT_MS = 1_500; // whoever lets go of the hand this near to the end means the present
 
 interface Props {
@@ -60,12 +61,12 @@ export function ReplayBar({ session, feed }: Props) {
     } else pacer.put(target);
   };
   const stop = async () => {
-    if (mode.kind === "live") await feed.seek(now.peek());
+    if (mode.kind === "live") await feed.seek(now.peek() - BACK_MS);
     await feed.pause();
   };
   const playing = mode.kind === "live" || mode.state === "playing";
   now.value; // the hand moves
-  const position = held.value ?? Math.min(feed.now(), now.value);
+  const position = Math.min(held.value ?? feed.now(), now.value);
   return (
     <div class="replay">
       <button
@@ -79,12 +80,14 @@ export function ReplayBar({ session, feed }: Props) {
       </button>
       <Track
         live={mode.kind === "live" && held.value === undefined}
+        held={held.value !== undefined}
         label={labelOf(mode.kind === "live", playing, position, speed.value, held.value !== undefined)}
         position={position}
         reach={reach.value}
         hold={target => {
-          held.value = target;
-          if (target < now.peek() - PRESENT_MS) pacer.put(target);
+          const present = target >= now.peek() - PRESENT_MS;
+          held.value = present ? Number.POSITIVE_INFINITY : target; // the present goes on while it is held
+          if (!present) pacer.put(target);
         }}
         release={target => {
           held.value = undefined;

@@ -12,6 +12,8 @@ const EDGE = 0.03; // of the line: no room for the time of a tick there
 
 interface Props {
   live: boolean;
+  /** The hand is held. */
+  held: boolean;
   /** What is said of where the page is. */
   label: string;
   /** Epoch ms. */
@@ -22,14 +24,14 @@ interface Props {
   release: (moment: number) => void;
 }
 
-export function Track({ live, label, position, reach, hold, release }: Props) {
+export function Track({ live, held, label, position, reach, hold, release }: Props) {
   const line = useRef<HTMLDivElement>(null);
   const reached = live ? 1 : fractionOf(position, reach);
   const at = (event: PointerEvent) => {
     const { left, width } = (line.current as HTMLDivElement).getBoundingClientRect();
     return momentAt((event.clientX - left) / width, reach);
   };
-  const held = (event: PointerEvent) => (event.currentTarget as HTMLElement).hasPointerCapture(event.pointerId);
+  const dragged = (event: PointerEvent) => (event.currentTarget as HTMLElement).hasPointerCapture(event.pointerId);
   return (
     <div
       class={live ? "track live" : "track past"}
@@ -44,17 +46,23 @@ export function Track({ live, label, position, reach, hold, release }: Props) {
         const target = keyed(event.key, position, reach);
         if (target === undefined) return;
         event.preventDefault();
-        release(target);
+        hold(target);
+      }}
+      onKeyUp={() => {
+        if (held) release(position);
+      }}
+      onBlur={() => {
+        if (held) release(position);
       }}
       onPointerDown={event => {
         event.currentTarget.setPointerCapture(event.pointerId);
         hold(at(event));
       }}
       onPointerMove={event => {
-        if (held(event)) hold(at(event));
+        if (dragged(event)) hold(at(event));
       }}
       onPointerUp={event => {
-        if (held(event)) release(at(event));
+        if (dragged(event)) release(at(event));
       }}
     >
       <span class="label">

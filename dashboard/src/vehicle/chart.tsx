@@ -31,7 +31,12 @@ export function Chart({ trail, signal, group, now }: Props) {
     const element = box.current as HTMLDivElement;
     const window = (): [number, number] => [now.peek() - trail.span, now.peek()];
     const holes = () => trail.holes(now.peek());
-    const drawn = plot({
+    const data = (): [number[], (number | null)[]] => {
+      const { x, y } = trail.columns(signal, now.peek());
+      element.dataset.readings = String(y.filter(value => value !== null).length); // a canvas says nothing to tests
+      return [x, y];
+    };
+    const drawn = plot(data(), {
       element,
       group,
       window,
@@ -40,10 +45,7 @@ export function Chart({ trail, signal, group, now }: Props) {
         pointed.value = index;
       },
     });
-    const frames = new Frames(element, () => {
-      const { x, y } = trail.columns(signal, now.peek());
-      drawn.setData([x, y]);
-    });
+    const frames = new Frames(element, () => drawn.setData(data()));
     const sized = new ResizeObserver(() => {
       drawn.setSize({ width: element.clientWidth, height: element.clientHeight });
     });

@@ -12,6 +12,10 @@ import type { Trail } from "./trail.ts";
 const ELSEWHERE = [LATITUDE, LONGITUDE]; // they are on the map
 const WRONG_MS = 60_000; // of a clock
 const RIBBON_COLOURS = 4;
+const HOLES: Record<string, string> = {
+  trimmed: "The log of this vehicle does not go back farther.",
+  lost: "Readings are missing here for good.",
+};
 
 interface Props {
   trail: Trail;
@@ -33,7 +37,7 @@ export function Charts({ trail, topic, now }: Props) {
     return trail.textual().join(" ");
   });
   const notice = useComputed(() => noticeOf(trail, now.value));
-  const holes = useComputed(() => now.value > 0 && trail.holes(now.peek()).length > 0);
+  const holes = useComputed(() => [...new Set(trail.holes(now.value).map(({ why }) => why))].join(" "));
   return (
     <section class="charts-section" aria-label="The last 15 minutes">
       {notice.value && (
@@ -49,11 +53,11 @@ export function Charts({ trail, topic, now }: Props) {
       {words(texts.value).map(signal => (
         <Text key={signal} trail={trail} signal={signal} now={now} />
       ))}
-      {holes.value && (
-        <p class="small muted">
-          <i class="hole-mark" aria-hidden="true" /> Shaded: readings are missing, the log no longer has them.
+      {words(holes.value).map(why => (
+        <p key={why} class="small muted">
+          <i class={`hole-mark ${why}`} aria-hidden="true" /> {HOLES[why]}
         </p>
-      )}
+      ))}
     </section>
   );
 }
@@ -75,6 +79,7 @@ function Text({ trail, signal, now }: { trail: Trail; signal: string; now: Reado
         label={shortName(signal)}
         kind={kind}
         say={state => state ?? "Not known"}
+        written
       />
     </figure>
   );

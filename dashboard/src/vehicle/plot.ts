@@ -15,7 +15,8 @@ interface Ink {
   fill: string;
   grid: string;
   text: string;
-  hole: string;
+  trimmed: string;
+  lost: string;
 }
 
 export interface Canvas {
@@ -29,8 +30,9 @@ export interface Canvas {
   pointed: (index: number | undefined) => void;
 }
 
-export function plot({ element, group, window, holes, pointed }: Canvas): uPlot {
+export function plot(data: uPlot.AlignedData, { element, group, window, holes, pointed }: Canvas): uPlot {
   const ink = inkOf(element);
+  let widest = 50; // of the scale: it does not grow narrower again
   const axis = { stroke: ink.text, font: `11px ${getComputedStyle(element).fontFamily}`, ticks: { show: false } };
   const grid = { stroke: ink.grid, width: 1 };
   return new uPlot(
@@ -55,7 +57,10 @@ export function plot({ element, group, window, holes, pointed }: Canvas): uPlot 
           grid,
           gap: 6,
           space: 26,
-          size: (_, texts) => Math.max(50, ...(texts ?? []).map(text => 14 + text.length * DIGIT_PX)),
+          size: (_, texts) => {
+            widest = Math.max(widest, ...(texts ?? []).map(text => 14 + text.length * DIGIT_PX));
+            return widest;
+          },
           values: (_, at, __, ___, step) => at.map(value => stepped(value, step)),
         },
       ],
@@ -65,18 +70,18 @@ export function plot({ element, group, window, holes, pointed }: Canvas): uPlot 
         setCursor: [u => pointed(u.cursor.idxs?.[1] ?? undefined)],
       },
     },
-    [[], []],
+    data,
     element,
   );
 }
 
 function drawHoles(u: uPlot, holes: readonly Hole[], ink: Ink): void {
   const { left, top, width, height } = u.bbox;
-  for (const { from, to } of holes) {
+  for (const { from, to, why } of holes) {
     const start = Math.max(left, u.valToPos(from, "x", true));
     const end = Math.min(left + width, u.valToPos(to, "x", true));
     if (end <= start) continue;
-    u.ctx.fillStyle = ink.hole;
+    u.ctx.fillStyle = ink[why];
     u.ctx.fillRect(start, top, Math.max(2, end - start), height);
   }
 }
@@ -88,7 +93,12 @@ function inkOf(element: HTMLElement): Ink {
     element.style.removeProperty("color");
     return color;
   };
-  const line = of("--series-1");
-  const fill = of("--accent-soft");
-  return { line, fill, grid: of("--line"), text: of("--text-2"), hole: of("--warn-soft") };
+  return {
+    line: of("--series-1"),
+    fill: of("--accent-soft"),
+    grid: of("--line"),
+    text: of("--text-2"),
+    trimmed: of("--surface-2"),
+    lost: of("--warn-soft"),
+  };
 }

@@ -40,7 +40,7 @@ export function State({ trail, second }: Props) {
                   {typeof value === "number" ? exact(value, DECIMALS) : say(value)}{" "}
                   <span class="muted">{unitOf(signal)}</span>
                 </td>
-                <td class="muted">{ts === undefined ? "> 15 min" : age(now - ts)}</td>
+                <td class="muted">{ts === undefined ? "older" : age(now - ts)}</td>
               </tr>
             );
           })}

@@ -22,10 +22,11 @@ export interface Columns {
   readonly y: (number | null)[];
 }
 
-/** A stretch of time, epoch ms, of which readings are missing for good. */
+/** A stretch of time, epoch ms, whose readings are missing for good: the log was too short for them, or they got lost. */
 export interface Hole {
   readonly from: number;
   readonly to: number;
+  readonly why: "trimmed" | "lost";
 }
 
 interface Entry {
@@ -138,9 +139,9 @@ export class Trail {
 
   /** The stretches of which readings are known to be missing. */
   holes(now: number): Hole[] {
-    const holes = this.#losses.map(({ after, from }) => ({ from, to: this.#until(after, now) }));
+    const holes = this.#losses.map(({ after, from }): Hole => ({ from, to: this.#until(after, now), why: "lost" }));
     const first = this.#entries[0];
-    if (this.#trimmed && first) holes.unshift({ from: now - this.span, to: first.ts });
+    if (this.#trimmed && first) holes.unshift({ from: now - this.span, to: first.ts, why: "trimmed" });
     return holes.filter(hole => hole.to > hole.from);
   }
 

@@ -6,7 +6,6 @@ import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { age, moment, STATUS_NAMES } from "../fleet/words.ts";
 import type { Session } from "../session.ts";
-import { close } from "../ui/route.ts";
 import { Charts } from "./charts.tsx";
 import { CommandForm } from "./command.tsx";
 import { follow, nodeNow, type Progress } from "./follow.ts";
@@ -56,14 +55,6 @@ export function VehicleView({ session, topic }: Props) {
       for (const stop of stops) stop();
     };
   }, [client, topic, trail, status, now, second, progress, statusProgress]);
-
-  useEffect(() => {
-    const key = (event: KeyboardEvent) => {
-      if (event.key === "Escape" && !event.defaultPrevented) close();
-    };
-    addEventListener("keydown", key);
-    return () => removeEventListener("keydown", key);
-  }, []);
 
   const complete = progress.value.name === "complete" && statusProgress.value.name !== "loading";
   const heard = useComputed(() => now.value > 0 && trail.latest.size + status.latest.size > 0);

@@ -105,10 +105,10 @@ test("a gap breaks the line where it is, also when history comes later, and unti
   const trail = new Trail(15 * MINUTE);
   trail.add([reading(NOW, { Speed: 1 }), reading(NOW + 1_000, { Speed: 2 })], NOW);
   trail.lose(NOW + 2_000);
-  assert.deepEqual(trail.holes(NOW + 5_000), [{ from: NOW + 1_000, to: NOW + 5_000 }]);
+  assert.deepEqual(trail.holes(NOW + 5_000), [{ from: NOW + 1_000, to: NOW + 5_000, why: "lost" }]);
   trail.add([reading(NOW + 3_000, { Speed: 3 })], NOW + 3_000);
   trail.add([reading(NOW - 1_000, { Speed: 0 })], NOW + 3_000);
-  assert.deepEqual(trail.holes(NOW + 9_000), [{ from: NOW + 1_000, to: NOW + 3_000 }]);
+  assert.deepEqual(trail.holes(NOW + 9_000), [{ from: NOW + 1_000, to: NOW + 3_000, why: "lost" }]);
   assert.deepEqual(trail.columns("Speed", NOW).y, [0, 1, 2, null, 3]);
   trail.forget(NOW + 20 * MINUTE);
   assert.deepEqual(trail.holes(NOW + 20 * MINUTE), []);
@@ -118,7 +118,7 @@ test("a log that was trimmed is a hole before the oldest reading", () => {
   const trail = new Trail(15 * MINUTE);
   trail.trim();
   trail.add([reading(NOW - MINUTE, { Speed: 1 })], NOW);
-  assert.deepEqual(trail.holes(NOW), [{ from: NOW - 15 * MINUTE, to: NOW - MINUTE }]);
+  assert.deepEqual(trail.holes(NOW), [{ from: NOW - 15 * MINUTE, to: NOW - MINUTE, why: "trimmed" }]);
   assert.deepEqual(trail.holes(NOW + 15 * MINUTE), []);
 });
 
