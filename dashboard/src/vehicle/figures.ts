@@ -1,5 +1,7 @@
 /** Numbers on charts and in tables. */
 
+const MOST_DECIMALS = 6;
+
 /** Some room above and below; a signal that stands still is in the middle; what is never below 0 has no room there. */
 export function roomy(low: number | null, high: number | null): [number, number] {
   if (low === null || high === null || !Number.isFinite(low + high)) return [0, 1];
@@ -14,6 +16,7 @@ export function exact(value: number, decimals: number): string {
 
 /** A number of a scale that goes by `step`: with the decimals that tell its steps apart, all with the same. */
 export function stepped(value: number, step: number): string {
-  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
+  let decimals = 0;
+  for (let rest = step; decimals < MOST_DECIMALS && Math.abs(rest - Math.round(rest)) > 1e-6; rest *= 10) decimals++;
   return value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }

@@ -7,6 +7,7 @@ import type { Hole } from "./trail.ts";
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 const DIGIT_PX = 6.8; // of the scales
+const HALF_TIME_PX = 12; // what of a time at the right end has no room in the padding
 const NEAR_PX = 24; // farther from it the cursor tells of no reading
 
 /** Colours of a plot, as the canvas takes them. */
@@ -51,7 +52,14 @@ export function plot(data: uPlot.AlignedData, { element, group, window, holes, p
       },
       scales: { x: { time: true, range: window }, y: { range: (_, low, high) => roomy(low, high) } },
       axes: [
-        { ...axis, grid, size: 22, gap: 4, space: 64, values: (_, at) => at.map(ms => TIME.format(ms)) },
+        {
+          ...axis,
+          grid,
+          size: 22,
+          gap: 4,
+          space: 64,
+          values: (u, at) => at.map(ms => (fits(u, ms) ? TIME.format(ms) : "")),
+        },
         {
           ...axis,
           grid,
@@ -73,6 +81,11 @@ export function plot(data: uPlot.AlignedData, { element, group, window, holes, p
     data,
     element,
   );
+}
+
+/** Whether there is room for a time at that place of the x axis. */
+function fits(u: uPlot, ms: number): boolean {
+  return u.valToPos(ms, "x") < u.over.clientWidth - HALF_TIME_PX;
 }
 
 function drawHoles(u: uPlot, holes: readonly Hole[], ink: Ink): void {

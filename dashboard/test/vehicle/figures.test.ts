@@ -19,6 +19,8 @@ test("numbers of a scale have the decimals that tell its steps apart", () => {
   );
   assert.equal(stepped(22.55, 0.05), "22.55");
   assert.equal(stepped(40, 20), "40");
+  assert.equal(stepped(7.5, 2.5), "7.5");
+  assert.equal(stepped(0.025, 0.025), "0.025");
   assert.equal(stepped(0.1 + 0.2, 0.1), "0.3");
   assert.equal(stepped(1, 1), "1");
 });
