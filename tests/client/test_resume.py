@@ -137,7 +137,8 @@ async def test_redis_may_be_away_when_a_client_comes_back(tmp_path: Path) -> Non
                 await asyncio.sleep(0.5)  # long enough to be refused
                 assert not told.kind("error")
                 with redis_server(*KEEPS, port=port, folder=tmp_path):
-                    await node.store.numbers(range(2, 5))
+                    async with Redis.from_url(server.url) as redis:
+                        await Store(redis).numbers(range(2, 5))
                     await eventually(lambda: [item["values"]["n"] for item in told.items()] == [1, 2, 3, 4], 30)
 
 
