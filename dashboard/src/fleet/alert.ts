@@ -25,10 +25,12 @@ export function withAlerts(alerts: Alert[], items: Item[]): Alert[] {
   return [...fresh, ...alerts].sort((a, b) => b.ts - a.ts).slice(0, KEPT);
 }
 
+const PLAIN = new Set(["text", "message", "description"]); // what says it by itself
+
 /** What it says, in one line. */
 export function wording({ values }: Alert): string {
   const say = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
   return Object.entries(values)
-    .map(([signal, value]) => (value === true ? signal : `${signal} ${say(value)}`))
+    .map(([signal, value]) => (value === true ? signal : PLAIN.has(signal) ? say(value) : `${signal} ${say(value)}`))
     .join(" · ");
 }

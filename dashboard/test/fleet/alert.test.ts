@@ -37,5 +37,5 @@ test("what it says", () => {
   const [alert] = withAlerts([], [item(1, "v1", { BatteryLow: true, level: 4.5, text: "stop" })]);
   assert.ok(alert);
   assert.equal(alert.vehicle, "fleets/berlin/v1");
-  assert.equal(wording(alert), "BatteryLow · level 4.5 · text stop");
+  assert.equal(wording(alert), "BatteryLow · level 4.5 · stop");
 });
