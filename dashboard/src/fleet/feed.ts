@@ -114,6 +114,8 @@ export class Feed {
     const alerts = client.subscribe({ topic: ofKind(topic, "alerts"), strategy: "batch" }, event => {
       if (event.kind === "data") this.#alerted(event.items);
     });
+    if (this.#ready.peek()) this.#settle(); // another client, after a token: it goes on where the one before was
+    this.#playback.told({ kind: "replay", state: "live" });
     this.#recall(client).catch(() => {}); // what is refused or unreachable is told by the subscriptions
     return () => {
       for (const one of [this.#roster, this.#status, this.#live, alerts]) one?.unsubscribe().catch(() => {});

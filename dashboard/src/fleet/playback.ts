@@ -35,16 +35,13 @@ export class Playback {
     await this.#all(subscription => subscription.seek(ms));
   }
 
-  /** Go on, `speed` times as fast as it was (1 to 100). */
+  /** Go on, `speed` times as fast as it was (1 to 100). What is live has no pace. */
   async play(speed: number): Promise<void> {
-    this.#turn("playing", speed);
-    await this.#all(subscription => subscription.play(speed));
+    if (this.#turn("playing", speed)) await this.#all(subscription => subscription.play(speed));
   }
 
   async pause(): Promise<void> {
-    const mode = this.#mode.peek();
-    if (mode.kind === "replaying") this.#turn("paused", mode.speed);
-    await this.#all(subscription => subscription.pause());
+    if (this.#turn("paused")) await this.#all(subscription => subscription.pause());
   }
 
   /** Back to the present. */
@@ -65,9 +62,12 @@ export class Playback {
     this.#mode.value = { kind: "replaying", state: event.state, position, speed, at: performance.now() };
   }
 
-  #turn(state: "playing" | "paused", speed: number): void {
-    if (this.#mode.peek().kind === "live") return;
-    this.#mode.value = { kind: "replaying", state, position: this.now(), speed, at: performance.now() };
+  /** Whether there is a replay to turn. */
+  #turn(state: "playing" | "paused", speed?: number): boolean {
+    const mode = this.#mode.peek();
+    if (mode.kind === "live") return false;
+    this.#mode.value = { ...mode, state, position: this.now(), speed: speed ?? mode.speed, at: performance.now() };
+    return true;
   }
 
   async #all(act: (subscription: Subscription) => Promise<void>): Promise<void> {
