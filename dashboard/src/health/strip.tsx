@@ -70,7 +70,7 @@ function* seen(feed: Feed): Iterable<string> {
 function read({ stats }: Client, { sample }: Sampler, readings: Rate, bytes: Rate): Reading {
   return {
     node: stats.node,
-    pingMs: stats.latencyMs,
+    pingMs: stats.lastLatencyMs,
     hops: sample.medians(),
     looked: sample.size,
     readings: readings.perSecond,

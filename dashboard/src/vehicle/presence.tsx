@@ -1,10 +1,10 @@
 /** When the vehicle was connected. */
 
 import type { ReadonlySignal } from "@preact/signals";
-import { moment, STATUS_NAMES } from "../fleet/words.ts";
+import { moment } from "../fleet/words.ts";
 import { spans } from "./presence.ts";
 import { Ribbon } from "./ribbon.tsx";
-import { connectionOf, kindOf } from "./status.ts";
+import { CONNECTION_NAMES, connectionOf, kindOf } from "./status.ts";
 import type { Trail } from "./trail.ts";
 
 interface Props {
@@ -21,7 +21,7 @@ export function Presence({ status, span, now }: Props) {
   return (
     <section class="presence" aria-labelledby="presence-title">
       <h3 id="presence-title">Presence</h3>
-      <Ribbon spans={shown} label="Connection" kind={kindOf} say={state => STATUS_NAMES[kindOf(state)]} />
+      <Ribbon spans={shown} label="Connection" kind={kindOf} say={state => CONNECTION_NAMES[kindOf(state)]} />
       <div class="ends" aria-hidden="true">
         <span>{moment(to - span, to)}</span>
         <span>now</span>

@@ -12,6 +12,14 @@ const KINDS: Record<string, Status> = {
   CONNECTIONBROKEN: "broken",
 };
 
+/** In full: there is room for it here. */
+export const CONNECTION_NAMES: Record<Status, string> = {
+  online: "Online",
+  offline: "Offline",
+  broken: "Connection broken",
+  unknown: "Not known",
+};
+
 export function kindOf(state: unknown): Status {
   return KINDS[String(state)] ?? "unknown";
 }

@@ -4,14 +4,14 @@ import "./vehicle.css";
 
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { age, moment, STATUS_NAMES } from "../fleet/words.ts";
+import { age, moment } from "../fleet/words.ts";
 import type { Session } from "../session.ts";
 import { Charts } from "./charts.tsx";
 import { CommandForm } from "./command.tsx";
 import { follow, nodeNow, type Progress } from "./follow.ts";
 import { Presence } from "./presence.tsx";
 import { State } from "./state.tsx";
-import { connectionNow } from "./status.ts";
+import { CONNECTION_NAMES, connectionNow } from "./status.ts";
 import { Trail } from "./trail.ts";
 
 const SPAN_MS = 15 * 60_000;
@@ -105,14 +105,14 @@ function Head({ topic, status, trail, now }: HeadProps) {
     const { kind, since } = connectionNow(status);
     return `${kind} ${since ?? ""}`;
   });
-  const [kind = "unknown", since] = connection.value.split(" ") as [keyof typeof STATUS_NAMES, string];
+  const [kind = "unknown", since] = connection.value.split(" ") as [keyof typeof CONNECTION_NAMES, string];
   return (
     <header class="vehicle-head">
       <h2>{name}</h2>
       <span class="muted">{fleet}</span>
       <span class={`state ${kind}`} title={since && `since ${moment(Number(since))}`}>
         <i class={`dot ${kind}`} aria-hidden="true" />
-        {STATUS_NAMES[kind]}
+        {CONNECTION_NAMES[kind]}
         {since && <span class="muted since"> since {moment(Number(since))}</span>}
       </span>
       <Heard trail={trail} now={now} />
