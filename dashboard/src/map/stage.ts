@@ -59,17 +59,13 @@ export class Stage {
     map.keyboard.disableRotation();
     map.addControl(new NavigationControl({ showCompass: false }), "top-right");
     map.getCanvas().setAttribute("aria-label", "Map of the vehicles; the list beside it has the same vehicles");
-    const add = () => {
+    // Also after the card was lost: the style then comes back without layers of others.
+    map.on("style.load", () => {
       if (!map.getLayer(this.#layer.id)) map.addLayer(this.#layer);
-    };
+    });
     map.once("style.load", () => {
-      add();
       // Without land and streets the vehicles are still where they are.
       if (this.#own) fill(map).catch(error => console.warn("The map has no background:", error));
-    });
-    map.on("webglcontextrestored", () => {
-      if (map.getLayer(this.#layer.id)) map.removeLayer(this.#layer.id);
-      add();
     });
     map.on("moveend", () => on.seen({ box: boxOf(map.getBounds()), zoom: map.getZoom() }));
     map.on("mousemove", ({ point }) => this.#point(point.x, point.y, on));
