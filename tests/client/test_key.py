@@ -1,4 +1,4 @@
-"""The client knows what a node serves under one id, however it is written: else one subscription would end another."""
+"""The client knows what a node serves under one id, however it is written: else one subscription ends another."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -43,7 +44,7 @@ async def test_nothing_is_missed_or_doubled(valkey_url: str, format: str) -> Non
             driven(f"ws://127.0.0.1:{wire.port}", format=format) as client,
         ):
             store = Store(redis)
-            asks = [
+            asks: list[dict[str, Any]] = [
                 {"strategy": "batch"},
                 {"strategy": "batch"},
                 {"strategy": "batch", "interval": 0},
@@ -72,7 +73,7 @@ async def test_nothing_is_missed_or_doubled(valkey_url: str, format: str) -> Non
                 logs = [(topic, id) for topic in TOPICS for id in await at.ids(topic)]
             assert len(logs) == 4_000
             for one in told[:3]:
-                await eventually(lambda one=one: len(set(one.keys)) == len(logs), 30)  # type: ignore[misc]
+                await eventually(lambda one=one: len(set(one.keys)) == len(logs), 30)  # type: ignore[misc, arg-type]
                 assert Counter(one.keys) == Counter(logs)
                 assert not one.kind("gap")
             final = {topic: {"n": 400, **PLACE} for topic in TOPICS}
