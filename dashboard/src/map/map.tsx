@@ -76,6 +76,7 @@ export function FleetMap({ feed, style }: Props) {
 function attend(stage: Stage, feed: Feed, container: HTMLElement): () => void {
   const resized = new ResizeObserver(() => stage.resize());
   resized.observe(container);
+  let followed: string | undefined;
   const effects = [
     effect(() => {
       feed.frame.value;
@@ -93,8 +94,11 @@ function attend(stage: Stage, feed: Feed, container: HTMLElement): () => void {
       if (bounds) stage.fit(bounds, false);
     }),
     effect(() => {
+      feed.beat.value; // it may be known later than it is asked for
+      if (!feed.ready.value || vehicleShown.value === followed) return;
       const vehicle = feed.vehicles.byTopic.get(vehicleShown.value ?? "");
-      if (feed.located.value && vehicle?.placed) stage.follow(vehicle.slot);
+      if (vehicle?.placed) stage.follow(vehicle.slot);
+      if (vehicle?.placed || !vehicleShown.value) followed = vehicleShown.value;
     }),
     effect(() => {
       feed.show(colouring.value ? [colouring.value] : []);

@@ -179,5 +179,5 @@ export class VehiclesLayer implements CustomLayerInterface {
 
 /** Of a vehicle, in px. */
 export function radiusOf(zoom: number): number {
-  return Math.max(3, Math.min(7.5, 3 + (zoom - 9) * 0.65));
+  return Math.max(4, Math.min(7.5, 4 + (zoom - 9) * 0.5));
 }
