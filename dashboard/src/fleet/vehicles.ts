@@ -42,10 +42,8 @@ const STATES: Record<string, Status> = {
 export class Vehicles {
   readonly motion = new Motion();
   readonly byTopic = new Map<string, Vehicle>();
-  /** Grows with each change: of anything, and of who there is. */
-  changes = 0;
+  /** How many are known, and how many of them have a position. */
   members = 0;
-  /** How many have a position. */
   located = 0;
   /** What colours mean: a signal, or the status when undefined. And the values of it that were seen. */
   colouring: string | undefined;
@@ -64,7 +62,6 @@ export class Vehicles {
       vehicle.inView = live && item.event !== "leave";
       this.#paint(vehicle);
     }
-    this.changes++;
   }
 
   /** Readings of `…/status`. */
@@ -74,7 +71,6 @@ export class Vehicles {
       vehicle.status = STATES[String(item.values.connectionState)] ?? "unknown";
       this.#paint(vehicle);
     }
-    this.changes++;
   }
 
   /** A snapshot begins: it names all that are in the box (all there are, without one). */
@@ -91,7 +87,6 @@ export class Vehicles {
       if (!named.has(vehicle)) vehicle.inView = false;
       this.#paint(vehicle);
     }
-    this.changes++;
   }
 
   /** Colour by a signal, or by status. */
@@ -154,7 +149,6 @@ export class Vehicles {
 
   #paintAll(): void {
     for (const vehicle of this.byTopic.values()) this.#paint(vehicle);
-    this.changes++;
   }
 
   #paint(vehicle: Vehicle): void {
