@@ -14,3 +14,5 @@ function matches(query: string): ReadonlySignal<boolean> {
 export const dark = matches("(prefers-color-scheme: dark)");
 /** Less motion. */
 export const still = matches("(prefers-reduced-motion: reduce)");
+/** As narrow as a phone. */
+export const narrow = matches("(max-width: 720px)");
