@@ -23,6 +23,7 @@ const UNIFORMS = [
   "halo",
 ] as const;
 const CORNERS = new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]);
+const MOVING = "fleetwire:moving"; // a mark (User Timing): the first frame in which something moves
 const FLOAT = Float32Array.BYTES_PER_ELEMENT;
 
 /** How vehicles look. Slots of the motion; `speed`: how many times faster than in life they move; 0 for steps. */
@@ -54,6 +55,7 @@ export class VehiclesLayer implements CustomLayerInterface {
   #gl: Resources | undefined;
   #room = 0; // floats that the buffer on the card has
   #next: ReturnType<typeof setTimeout> | undefined;
+  #moves = false; // something has moved already
 
   constructor(motion: Motion, look: Look) {
     this.#motion = motion;
@@ -173,6 +175,8 @@ export class VehiclesLayer implements CustomLayerInterface {
   #schedule(map: MapLibre, now: number, rate: number): void {
     clearTimeout(this.#next);
     if (now >= this.#motion.stillAt || this.#look.speed === 0) return;
+    if (!this.#moves) performance.mark(MOVING);
+    this.#moves = true;
     this.#next = setTimeout(() => map.triggerRepaint(), 1_000 / rate);
   }
 }
