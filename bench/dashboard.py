@@ -1,9 +1,10 @@
 """`make bench-dashboard`: what the fleet view costs a browser.
 
 Simulated cars are stored in a Redis as the bridge stores them; a node serves the page to a headless Chromium that
-draws in software. Printed are the share of the time that the page's main thread works, how its heap grows, and how
-many bytes come as the map is zoomed in, half the width at each step. Exit status 1 when not all cars are there in the
-end, when the page has complained in its console, or when a smaller view brings no fewer bytes.
+draws in software. Printed are how soon a small fleet moves in a browser that was just started; and of a large fleet
+the share of the time that the page's main thread works, how its heap grows, and how many bytes come as the map is
+zoomed in, half the width at each step. Exit status 1 when not all cars are there in the end, when the page has
+complained in its console, or when a smaller view brings no fewer bytes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import tempfile
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
-from playwright.async_api import CDPSession, Page
+from playwright.async_api import CDPSession, Page, ViewportSize
 
 from bench.child import child
 from bench.chromium import launched
@@ -29,6 +31,9 @@ WARM_SECONDS = 20
 SHARE_SECONDS = 20
 VIEW_SECONDS = 10
 ZOOMS = 3
+OPENINGS = 7
+FEW = 50  # vehicles of a demo
+VIEWPORT: ViewportSize = {"width": 1400, "height": 900}
 
 
 class Scene(NamedTuple):
@@ -79,8 +84,32 @@ class Watched:
         return self.bytes / seconds
 
 
+async def _moving(page: Page, port: int) -> float:
+    """Load the page: ms until vehicles move on its map (it marks it, User Timing)."""
+    await page.goto(f"http://127.0.0.1:{port}/")
+    moving = await page.wait_for_function("performance.getEntriesByName('fleetwire:moving')[0]?.startTime")
+    return float(await moving.json_value())
+
+
+async def opening() -> float:
+    """Ms until a small fleet moves in a browser that was just started, the median of some."""
+    async with AsyncExitStack() as stack:
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetwire-bench-")))
+        redis = await stack.enter_async_context(redis_server(logs))
+        node = await stack.enter_async_context(stream_node("node", redis, logs))
+        traffic = await stack.enter_async_context(child("bench.traffic", redis.port, FEW, 1))
+        await traffic.answer()
+        times = []
+        for _ in range(OPENINGS):
+            async with launched(find("chromium", package="chromium")) as browser:
+                times.append(await _moving(await browser.new_page(viewport=VIEWPORT), node.port))
+                progress(f"{FEW} vehicles move after {times[-1]:,.0f} ms")
+        return median(times)
+
+
 async def measure(scene: Scene) -> Found:
     """One run."""
+    opened_ms = await opening()
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleetwire-bench-")))
         redis = await stack.enter_async_context(redis_server(logs))
@@ -88,15 +117,12 @@ async def measure(scene: Scene) -> Found:
         traffic = await stack.enter_async_context(child("bench.traffic", redis.port, scene.vehicles, scene.hz))
         await traffic.answer()
         browser = await stack.enter_async_context(launched(find("chromium", package="chromium")))
-        page = await browser.new_page(viewport={"width": 1400, "height": 900})
+        page = await browser.new_page(viewport=VIEWPORT)
         cdp = await page.context.new_cdp_session(page)
         await cdp.send("Performance.enable")
         watched = Watched(page, cdp)
         progress(f"{scene.vehicles:,} vehicles at {scene.hz:g} Hz")
-        await page.goto(f"http://127.0.0.1:{node.port}/")
-        moving = await page.wait_for_function("performance.getEntriesByName('fleetwire:moving')[0]?.startTime")
-        moving_ms = float(await moving.json_value())
-        progress(f"moving after {moving_ms:,.0f} ms")
+        await _moving(page, node.port)
         await asyncio.sleep(WARM_SECONDS)
         share = await watched.share(SHARE_SECONDS)
         progress(f"main thread {share:.0f} %")
@@ -112,14 +138,14 @@ async def measure(scene: Scene) -> Found:
             views.append(await watched.received(VIEW_SECONDS))
             progress(f"{views[-1] / 1e3:,.1f} kB/s")
         rows = await page.get_by_role("grid", name="Vehicles").get_attribute("aria-rowcount")
-        return _found(scene, watched.complaints, int(rows or 0) - 1, moving_ms, share, heaps, views)
+        return _found(scene, watched.complaints, int(rows or 0) - 1, opened_ms, share, heaps, views)
 
 
 def _found(
     scene: Scene,
     complaints: list[str],
     listed: int,
-    moving_ms: float,
+    opened_ms: float,
     share: float,
     heaps: list[float],
     views: list[float],
@@ -133,7 +159,7 @@ def _found(
         f"{scene.vehicles:,} vehicles at {scene.hz:g} Hz, headless Chromium without a graphics card; "
         f"{os.cpu_count()} cores",
         [
-            Figure("first vehicles move after", moving_ms, "ms"),
+            Figure(f"{FEW} vehicles move after, median of {OPENINGS}", opened_ms, "ms", "≤ 3,000 ms"),
             Figure("work of the main thread", share, "%", "≤ 50 %"),
             *(Figure(f"heap, {minute} min", heap / 1e6, "MB") for minute, heap in enumerate(heaps)),
             Figure("heap, last / first", heaps[-1] / heaps[0], "", "flat"),

@@ -35,13 +35,24 @@ class Complaints(list[str]):
 
 @asynccontextmanager
 async def opened(
-    url: str, *, size: ViewportSize = DESKTOP, dark: bool = False, bears: str = "", **options: Any
+    url: str,
+    *,
+    size: ViewportSize = DESKTOP,
+    dark: bool = False,
+    moves: bool = False,
+    bears: str = "",
+    **options: Any,
 ) -> AsyncIterator[Page]:
     """A page in a browser of its own. Fails at the end when it has complained of anything but what it `bears`, a
-    part of the message; none when that is empty."""
+    part of the message; none when that is empty. Vehicles go in steps, as for people
+    who want less motion, unless it `moves`: where software draws, that costs a fraction."""
     async with launched(find("chromium", package="chromium")) as browser:
-        scheme: Any = "dark" if dark else "light"
-        page = await browser.new_page(viewport=size, color_scheme=scheme, **options)
+        page = await browser.new_page(
+            viewport=size,
+            color_scheme="dark" if dark else "light",
+            reduced_motion="no-preference" if moves else "reduce",
+            **options,
+        )
         complaints = Complaints(page)
         await page.goto(url)
         yield page

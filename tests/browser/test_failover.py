@@ -39,7 +39,7 @@ async def test_a_page_survives_its_node_and_misses_nothing(tmp_path: Path) -> No
                     site.nodes.kill(number)
                     await site.ready()
                     await eventually(lambda before=before: grown(page, before + 200), 30)  # type: ignore[misc]
-                await expect(page.get_by_role("status").filter(has_text="Connected")).to_be_visible()
+                await expect(page.locator(".connection")).to_have_text("Connected", timeout=15_000)
             async with stored(site.store.url) as at:
                 logs = await in_logs(at)
             await eventually(lambda: grown(page, len(logs)), 30)

@@ -41,7 +41,7 @@ async def test_a_node_that_goes_is_missed_and_comes_back(valkey_url: str) -> Non
     async with opened("about:blank", bears="ERR_CONNECTION_REFUSED") as page:
         with fleetwire(*start) as node:
             await eventually(lambda: get(port, "/readyz"), 20)
-            await page.goto(f"http://127.0.0.1:{port}/")
+            await page.goto(f"http://127.0.0.1:{port}/", wait_until="networkidle")  # the map has what it wants
             await expect(page.get_by_text("No vehicle yet")).to_be_visible()
             node.kill()
             await expect(page.get_by_text("Disconnected.")).to_be_visible()

@@ -3,7 +3,7 @@
 import "./map.css";
 
 import { effect, signal, useComputed } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { chosen as choice, colouring, hovered } from "../fleet/choice.ts";
 import type { Feed } from "../fleet/feed.ts";
 import { STATUSES, type Vehicle } from "../fleet/vehicles.ts";
@@ -18,6 +18,11 @@ const tip = signal<{ vehicle: Vehicle; x: number; y: number } | undefined>(undef
 /** Whether a map can be drawn: false without WebGL2. */
 const drawable = signal(true);
 
+const PATIENCE_MS = 500;
+
+/** The map's own code, which is larger than all the rest: it comes while the page is laid out. */
+const loading = import("./stage.ts");
+
 interface Props {
   feed: Feed;
   /** Address of a MapLibre style to take instead of our own. */
@@ -27,17 +32,23 @@ interface Props {
 export function FleetMap({ feed, style }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const stage = useRef<Stage | undefined>(undefined);
-  useEffect(() => {
+  // Not after the first paint: where software draws, that takes a second.
+  useLayoutEffect(() => {
     const container = box.current as HTMLDivElement;
-    drawable.value = document.createElement("canvas").getContext("webgl2") !== null;
-    if (!drawable.value) return feed.look(undefined);
     let stop: (() => void) | undefined;
     let gone = false;
-    void import("./stage.ts").then(({ Stage }) => {
+    void Promise.all([loading, known(feed)]).then(([{ Stage, NoWebGL }]) => {
       if (gone) return;
       const { motion } = feed.vehicles;
       const setting = { motion, look: lookOf(feed), dark: dark.peek(), style, bounds: feed.vehicles.bounds() };
-      stage.current = new Stage(container, setting, handlers(feed));
+      try {
+        // To ask beforehand whether it can be drawn takes a second where software draws.
+        stage.current = new Stage(container, setting, handlers(feed));
+      } catch (error) {
+        if (!(error instanceof NoWebGL)) throw error;
+        drawable.value = false;
+        return feed.look(undefined);
+      }
       stop = attend(stage.current, feed, container);
     });
     return () => {
@@ -70,6 +81,21 @@ export function FleetMap({ feed, style }: Props) {
       )}
     </div>
   );
+}
+
+/**
+ * Until it is known who there is, or that takes long: a map blocks the page for a second where software draws, and what
+ * is asked for before comes meanwhile.
+ */
+async function known(feed: Feed): Promise<void> {
+  await new Promise<void>(resolve => {
+    setTimeout(resolve, PATIENCE_MS);
+    const stop = effect(() => {
+      if (feed.ready.value) resolve();
+    });
+    setTimeout(stop, PATIENCE_MS);
+  });
+  await new Promise(resolve => setTimeout(resolve)); // the feed asks for what follows first
 }
 
 /** The stage follows the feed and the choices. Returns how to stop it. */

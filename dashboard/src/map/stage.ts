@@ -1,6 +1,12 @@
 /** The map itself: MapLibre with our style, our layer, and what the pointer does on it. */
 
-import { type LngLatBounds, Map as MapLibre, NavigationControl, setWorkerUrl } from "maplibre-gl";
+import {
+  GPUInitializationError,
+  type LngLatBounds,
+  Map as MapLibre,
+  NavigationControl,
+  setWorkerUrl,
+} from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import { type Motion, mercator } from "../fleet/motion.ts";
@@ -11,6 +17,9 @@ import { fill, ownStyle, recolour } from "./style.ts";
 import { type Look, radiusOf, VehiclesLayer } from "./vehicles-layer.ts";
 
 setWorkerUrl(workerUrl);
+
+/** Thrown by a new stage where there is no WebGL2. */
+export const NoWebGL = GPUInitializationError;
 
 const FIT = { padding: 48, maxZoom: 15 };
 const REACH_PX = 8; // around a vehicle, where it is still meant
