@@ -127,11 +127,12 @@ class Session:
             self._play("subscribe", command, since)
             return
         group = self._node.group(asked)
-        if group.id in self._members:
-            self._unsubscribe(group.id)
-            group = self._node.group(asked)
+        before = self._members.get(group.id)
         self._reply_subscribed("subscribe", command.request_id, group.id)
         self._members[group.id] = self._node.join(group, self.outbox, snapshot=command.snapshot, since=since)
+        if before is not None:  # it leaves after it has joined again: so the group, and its id, stay
+            self._node.leave(before)
+            self._node.unfollow(topic)
         self._asked[group.id] = command
 
     def _update(self, command: protocol.Update) -> None:

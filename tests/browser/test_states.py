@@ -8,10 +8,13 @@ import sys
 from playwright.async_api import expect
 
 from tests.browser.chromium import opened, shot
+from tests.browser.conftest import Quiet
 from tests.browser.manners import violations
 from tests.browser.test_fleet import vehicles
 from tests.e2e.system import get
 from tests.programs import eventually, fleetwire, free_port
+from wire.clock import now_ms
+from wire.reading import Reading
 
 KEY = "a key of at least thirty-two bytes."
 
@@ -33,6 +36,18 @@ async def test_who_has_no_token_is_asked_for_one(valkey_url: str) -> None:
             await page.get_by_label("Token").fill(token("--subscribe", "fleets/#"))
             await page.get_by_role("button", name="Connect", exact=True).click()
             await expect(page.get_by_text("No vehicle yet")).to_be_visible()
+
+
+async def test_without_webgl_the_list_still_has_all(quiet: Quiet) -> None:
+    place = {"CurrentLocation.Latitude": 52.5, "CurrentLocation.Longitude": 13.4}
+    await quiet.store.readings(("fleets/berlin/v1/telemetry", Reading(now_ms(), {"Speed": 42.0, **place})))
+    async with opened("about:blank") as page:
+        await page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+        await page.goto(quiet.url)
+        await expect(page.get_by_role("alert")).to_contain_text("this browser has no WebGL2")
+        await expect(vehicles(page).get_by_role("row", name="v1 berlin")).to_contain_text("42")
+        await quiet.store.readings(("fleets/berlin/v1/telemetry", Reading(now_ms(), {"Speed": 43.0})))
+        await expect(vehicles(page).get_by_role("row", name="v1 berlin")).to_contain_text("43")
 
 
 async def test_a_node_that_goes_is_missed_and_comes_back(valkey_url: str) -> None:

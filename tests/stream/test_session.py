@@ -123,12 +123,16 @@ async def test_the_reply_comes_before_the_first_frame(peer: Peer, store: Store) 
 
 async def test_asking_for_the_same_again_begins_anew(node: Node, peer: Peer, store: Store) -> None:
     await store.numbers([1])
-    await peer.subscribe("fleets/#")
+    found = await peer.subscribe("fleets/#")
     again = await peer.subscribe("fleets/#")
-    await eventually(lambda: again.frames)
-    assert again.frames[-1]["snapshot"]
+    await eventually(lambda: len(again.frames) == 2)
+    assert again.id == found.id
+    assert [frame["snapshot"] for frame in again.frames] == [True, True]
     assert len(node.hub.groups) == 1
     assert len(node.hub.groups[0].members) == 1
+    await store.numbers([2])
+    await eventually(lambda: again.items(snapshot=False))
+    assert [item["ts"] for item in again.items(snapshot=False)] == [2]
 
 
 async def test_clients_who_ask_for_the_same_share_a_subscription_and_others_do_not(node: Node) -> None:
