@@ -1,6 +1,7 @@
-"""A city full of simulated cars, stored straight in Redis as the bridge stores them, until a line comes.
+"""A city full of simulated cars, stored straight in Redis as the bridge stores them.
 
-As a process: port of the Redis, cars, readings a second of each.
+As a process: port of the Redis, cars, readings a second of each. To each line it answers how many readings were
+stored so far; it ends with its standard input.
 """
 
 from __future__ import annotations
@@ -21,9 +22,16 @@ from wire.reading import Reading
 TICK_MS = 20
 
 
-async def drive(port: int, vehicles: int, hz: float) -> int:
-    """How many readings were stored. Raises RedisError when Redis goes away."""
+async def drive(port: int, vehicles: int, hz: float) -> None:
+    """Drive until the input ends. Raises RedisError when Redis goes away."""
     stop, stored = asyncio.Event(), 0
+
+    def asked() -> None:
+        if sys.stdin.readline():
+            say(stored=stored)
+        else:
+            stop.set()
+
     fleet = Fleet("berlin", vehicles=vehicles, hz=hz)
     topics = [device.topic for device in fleet.devices]
     status = Reading(now_ms(), {"connectionState": "ONLINE"})
@@ -31,7 +39,7 @@ async def drive(port: int, vehicles: int, hz: float) -> int:
         feeder = Feeder(client)
         await feeder.introduce(topics)
         await feeder.store([(topic.replace("/telemetry", "/status"), status) for topic in topics])
-        asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
+        asyncio.get_running_loop().add_reader(sys.stdin, asked)
         start, due = now_ms(), []
         say()
         for emission in fleet.emissions(start):
@@ -43,13 +51,12 @@ async def drive(port: int, vehicles: int, hz: float) -> int:
                 await feeder.store(due)
                 stored, due = stored + len(due), []
                 await asyncio.sleep(max(0, ahead) / 1e3)
-    return stored
 
 
 def main() -> None:
     port, vehicles, hz = sys.argv[1:]
     try:
-        say(stored=asyncio.run(drive(int(port), int(vehicles), float(hz))))
+        asyncio.run(drive(int(port), int(vehicles), float(hz)))
     except RedisError as error:
         say(error=f"the load stopped: {error}")
 
