@@ -76,7 +76,7 @@ class Watched:
         return (await self.metric("TaskDuration") - before) / (await self.metric("Timestamp") - begun) * 100
 
     async def received(self, traffic: Child) -> float:
-        """Bytes of its WebSocket for each reading that is stored meanwhile: a load may stumble beside such drawing."""
+        """Bytes of its WebSocket for each reading that is stored meanwhile: a load may stumble beside it."""
         await self._cdp.send("Network.enable")
         before, self.bytes = (await traffic.ask("stored"))["stored"], 0
         await asyncio.sleep(VIEW_SECONDS)
