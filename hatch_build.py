@@ -1,4 +1,4 @@
-"""Builds the dashboard into the package that serves it, so that whoever installs Fleetwire needs no Node of its own."""
+"""Builds the dashboard into the package that serves it: whoever installs Fleetwire needs no Node of their own."""
 
 from __future__ import annotations
 
