@@ -8,7 +8,7 @@ PAGE   := stream/page/index.html
 MODULES := dashboard/node_modules/.package-lock.json
 SOURCES := $(shell find dashboard -name node_modules -prune -o -type f -print)
 ARGS   ?=
-JOBS   ?= 3
+JOBS   ?= 2
 KILLS  ?= 100
 SEED   ?= 1
 
@@ -43,7 +43,7 @@ check: $(PAGE)   ## ruff and mypy --strict, tsc and biome
 	$(BIN)/mypy
 	@$(NPM) run --silent check
 
-# Tests wait for programs more than they work: three at a time take half the time on two cores. A browser that draws
+# Tests wait for programs more than they work: two at a time take two thirds of the time on two cores. A browser that draws
 # in software works: one at a time.
 test: check      ## the whole suite: make test JOBS=1 for one test at a time
 	@start=$$(date +%s); $(NPM) run --silent test && \

@@ -21,6 +21,7 @@ from tests.e2e.line import Line, line
 from tests.e2e.system import get
 from tests.programs import Program, eventually, fleetwire, free_port, mosquitto, redis_server
 from tests.stored import Stored, stored
+from wire import keys
 from wire.cursor import parse_cursor
 from wire.ids import format_id, parse_id
 from wire.urls import parse_redis
@@ -290,9 +291,10 @@ async def test_what_a_failover_loses_is_told_exactly(tmp_path: Path) -> None:
                     replica = watched.replica
                     replica.signal(signal.SIGSTOP)
                     ask(watched.master, "CLIENT", "KILL", "TYPE", "replica")  # it is told no more
-                    before = [len(dashboard.ids) for dashboard in dashboards]
+                    cut = parse_id(ask(watched.master, "GET", keys.CLOCK))
                     await eventually(
-                        lambda: all(len(d.ids) > n + 40 for d, n in zip(dashboards, before, strict=True))
+                        lambda: all(sum(parse_id(id) > cut for _, id in d.ids) > 40 for d in dashboards),
+                        DRAIN_SECONDS,
                     )
                     old = watched.kill_master()
                     replica.signal(signal.SIGCONT)

@@ -757,7 +757,7 @@ async def test_nothing_of_a_subscription_comes_after_it_was_given_up(redis_url: 
     async with running(redis_url, outbox_bytes=1_024) as node, joined(node) as peer:
         await store.numbers(range(1_500))
         found = await peer.subscribe("fleets/#", since="0-0", **BATCH)
-        await eventually(found.frames.__len__)
+        await eventually(lambda: found.frames)
         assert (await peer.ask("unsubscribe", subscriptionId=found.id))["action"] == "unsubscribe"
         ended = len(peer.messages)
         await store.numbers([1])
