@@ -32,25 +32,18 @@ export class Motion {
   tint = new Float64Array(64);
   weight = new Float64Array(64);
   #pace = new Float64Array(64); // ms between readings, smoothed
-  readonly #free: number[] = [];
   #changedFrom = Number.POSITIVE_INFINITY;
   #changedTo = 0;
 
   /** A slot for one vehicle, hidden as yet. */
   take(): number {
-    const slot = this.#free.pop() ?? this.count++;
+    const slot = this.count++;
     if (slot >= this.weight.length) this.#grow();
     this.weight[slot] = HIDDEN;
     this.tint[slot] = Number.NaN;
     this.start[slot] = Number.NEGATIVE_INFINITY;
     this.#touch(slot);
     return slot;
-  }
-
-  release(slot: number): void {
-    this.weight[slot] = HIDDEN;
-    this.#free.push(slot);
-    this.#touch(slot);
   }
 
   /** Go from where it is to another place, in about the time between two readings. `heading`: NaN when unknown. */

@@ -80,17 +80,6 @@ test("what changed is told once, as a range", () => {
   assert.equal(motion.changed(), undefined);
 });
 
-test("a slot that was released is hidden, and taken again", () => {
-  const motion = new Motion();
-  const slot = motion.take();
-  motion.paint(slot, 3, 1);
-  motion.release(slot);
-  assert.equal(motion.weight[slot], HIDDEN);
-  assert.equal(motion.take(), slot);
-  assert.ok(Number.isNaN(motion.tint[slot]));
-  assert.equal(motion.count, 1);
-});
-
 test("columns grow, and keep what they had", () => {
   const motion = new Motion();
   for (let i = 0; i < 1_000; i++) motion.move(motion.take(), i / 1_000, 0.5, 0, 0);
