@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HIDDEN, Motion, mercator } from "../../src/fleet/motion.ts";
+import { Motion, mercator } from "../../src/fleet/motion.ts";
 
 test("the centre and the corners of the map", () => {
   assert.deepEqual(mercator(0, 0), [0.5, 0.5]);
