@@ -262,6 +262,8 @@ async def test_nothing_is_missed_or_doubled(kind: str, seed: int, tmp_path: Path
                         await asyncio.to_thread(acts[act])
                     await asyncio.sleep(chance.uniform(0, 0.5))  # so that the next may come before all is well again
                 await flowing(dashboards)
+                wire.cut()  # whatever came before, each comes back at least once more
+                await flowing(dashboards)
             logs = await check(running, dashboards)
             assert wire.cuts
             assert len(logs) > 200

@@ -151,6 +151,10 @@ async def test_a_worker_that_dies_is_replaced_and_what_it_has_counted_stays(valk
             async def without_the_lost() -> bool:
                 return (await node.counted())["clients"] == CLIENTS - lost()
 
+            async def all_counted() -> bool:  # a command is counted after its reply
+                return bool((await node.counted())["commands_total"] == CLIENTS)
+
+            await eventually(all_counted)
             os.kill(node.workers[0], signal.SIGKILL)
             await eventually(
                 lambda: f"worker {node.workers[0]} was killed by SIGKILL; another" in node.program.output
