@@ -89,11 +89,13 @@ export function FleetMap({ feed, style }: Props) {
  */
 async function known(feed: Feed): Promise<void> {
   await new Promise<void>(resolve => {
-    setTimeout(resolve, PATIENCE_MS);
     const stop = effect(() => {
       if (feed.ready.value) resolve();
     });
-    setTimeout(stop, PATIENCE_MS);
+    setTimeout(() => {
+      stop();
+      resolve();
+    }, PATIENCE_MS);
   });
   await new Promise(resolve => setTimeout(resolve)); // the feed asks for what follows first
 }
