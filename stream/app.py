@@ -8,16 +8,17 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from stream import layer, page, rest, sse
-from stream.http import error_response
+from stream.http import error_response, http_error_response
 from stream.node import Node
 from stream.settings import Settings
 from stream.socket import Stream
-from wire import asyncapi
+from wire import asyncapi, openapi
 from wire.errors import CommandError, TopicError
 
 __all__ = ["create_app"]
@@ -49,14 +50,21 @@ def create_app(settings: Settings) -> Starlette:
             Route("/v1/history", rest.history),
             Route("/v1/publish", rest.publish, methods=["POST"]),
             Route("/v1/asyncapi.json", Response(asyncapi.encoded(), media_type="application/json"), methods=["GET"]),
+            Route("/v1/openapi.json", Response(openapi.encoded(), media_type="application/json"), methods=["GET"]),
             layer.route(settings.map_layer),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route("/metrics", _metrics),
             *page.routes(),
         ],
-        exception_handlers={CommandError: error_response, TopicError: error_response},
+        exception_handlers={
+            CommandError: error_response,
+            TopicError: error_response,
+            HTTPException: http_error_response,
+        },
     )
+    # A redirect to the same path without the slash would be to http, whatever a proxy speaks, with the token.
+    app.router.redirect_slashes = False
     app.state.node = node
     app.state.drain = node.drain
     return app

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -10,7 +13,7 @@ from stream.node import Node
 from wire import protocol
 from wire.errors import CommandError, FleetwireError, TopicError
 
-__all__ = ["error_response", "grants", "json_response", "node"]
+__all__ = ["error_response", "grants", "http_error_response", "json_response", "node"]
 
 
 def node(connection: HTTPConnection) -> Node:
@@ -37,5 +40,24 @@ async def error_response(request: Request, error: Exception) -> Response:
     if isinstance(error, TopicError):
         error = CommandError("invalid_topic", str(error))
     assert isinstance(error, CommandError)
+    return _refusal(request, error)
+
+
+async def http_error_response(request: Request, error: Exception) -> Response:
+    """The answer to a request for what is not there, or not for this method; in the same form."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        refused = CommandError("method_not_allowed", f"{request.url.path[:128]} is not for {request.method[:16]}")
+    else:
+        refused = CommandError("not_found", f"nothing is at {request.url.path[:128]}")
+    return _refusal(request, refused, error.headers)
+
+
+def _refusal(request: Request, error: CommandError, headers: Mapping[str, str] | None = None) -> Response:
     node(request).metrics.errors.labels(error.reason).inc()
-    return json_response(protocol.error_reply(error), protocol.ERRORS[error.reason])
+    number = protocol.ERRORS[error.reason]
+    response = json_response(protocol.error_reply(error), number)
+    response.headers.update(headers or {})
+    if number == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, wants it
+    return response

@@ -19,6 +19,7 @@ The dashboard is not built: `make install` builds it, then start the node anew. 
 
   WS   /v1/stream                   subprotocols fleetwire.v1.json and fleetwire.v1.msgpack
   GET  /v1/asyncapi.json            what is said there: AsyncAPI 3.0
+  GET  /v1/openapi.json             all that follows: OpenAPI 3.1
   GET  /v1/events?topic=FILTER      Server-Sent Events: try  curl -N 'http://…/v1/events?topic=fleets/%23'
   GET  /v1/state?topic=FILTER       the current state
   GET  /v1/history?topic=FILTER     stored readings; from, to (epoch ms), limit, window (ms), format (json, csv …)

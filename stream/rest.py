@@ -53,6 +53,10 @@ async def history(request: Request) -> Response:
 
 async def publish(request: Request) -> Response:
     """Say something in a room, or command a vehicle: a JSON body with `topic`, `data` and, of a command, `ttl`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        # A page from anywhere may have a browser send anything else here, without asking first.
+        raise CommandError("unsupported_media_type", "a body is application/json, and says so")
     allowed = node(request).settings.frame_bytes
     body = bytearray()
     async for chunk in request.stream():
@@ -80,9 +84,12 @@ def command(kind: type[Any], request: Request, *besides: str) -> Any:
     """The query string, but for some parameters, as the command of the WebSocket protocol that asks for the same.
 
     Lists are separated by commas; `filter` and `geofence` are JSON. Raises CommandError, reason `bad_request`, for a
-    field that is unknown, missing or of a wrong type.
+    field that is unknown, missing, given twice or of a wrong type.
     """
-    fields: dict[str, Any] = {name: text for name, text in request.query_params.items() if name not in besides}
+    given = request.query_params.multi_items()
+    fields: dict[str, Any] = {name: text for name, text in given if name not in besides}
+    if len(given) > len(request.query_params):
+        raise CommandError("bad_request", "a parameter is given twice")
     for name in _LISTS.get(kind, set()) & fields.keys():
         fields[name] = fields[name].split(",")
     for name in _MAPS & fields.keys():

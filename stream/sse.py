@@ -18,11 +18,13 @@ from stream.http import grants, node
 from stream.outbox import QueuedOutbox
 from stream.rest import command
 from stream.session import Session
-from wire import protocol
+from wire import protocol, topics
 
 __all__ = ["events"]
 
 KEEPALIVE_SECONDS = 15
+MEDIA_TYPE = "text/event-stream"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def events(request: Request) -> Response:
@@ -30,6 +32,9 @@ async def events(request: Request) -> Response:
     asked: protocol.Subscribe = command(protocol.Subscribe, request)
     if (last := request.headers.get("last-event-id")) and asked.since is None:
         asked = msgspec.structs.replace(asked, since=last)
+    if request.method == "HEAD":
+        grants(request).check("subscribe", topics.check_filter(asked.topic))
+        return Response(headers=HEADERS, media_type=MEDIA_TYPE)
     outbox = QueuedOutbox(node(request).settings.outbox_bytes)
     session = Session(node(request), "json", grants(request), outbox)
     try:
@@ -44,8 +49,7 @@ class _EventStream(StreamingResponse):
     """Streams a session's frames, and closes the session however the stream ends."""
 
     def __init__(self, request: Request, session: Session, outbox: QueuedOutbox) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_frames(outbox), media_type="text/event-stream", headers=headers)
+        super().__init__(_frames(outbox), media_type=MEDIA_TYPE, headers=HEADERS)
         self._session = session
         self._clients = node(request).metrics.clients.labels("sse")
 

@@ -7,24 +7,18 @@ made from it.
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import fields
 
 from wire import protocol
 from wire.protocol import CLOSE_CODES, ERRORS, SUBPROTOCOLS
-from wire.reading import Value
-from wire.shaping import Filters, Window
+from wire.schemas import SCHEMAS, Schema, any_of, components, one_of_words, summary, text, without
 
 __all__ = ["COMMANDS", "EVENTS", "REPLIES", "document", "encoded"]
 
-Schema = dict[str, Any]
-
-SCHEMAS = "#/components/schemas/"
 MESSAGES = "#/components/messages/"
 
 COMMANDS: tuple[type[Struct], ...] = get_args(protocol.Command)
@@ -41,8 +35,6 @@ REPLIES: dict[type[Struct], type[Struct]] = {
 }
 ANSWERS: tuple[type[Struct], ...] = (*dict.fromkeys(REPLIES.values()),)
 ITEMS: tuple[type[Struct], ...] = (protocol.ReadingItem, protocol.MessageItem)
-# No structs, but words of the protocol all the same.
-NAMED: dict[str, Any] = {"Value": Value, "Strategy": protocol.Strategy, "Filters": Filters, "Window": Window}
 
 CONTENT_TYPES: dict[protocol.Format, str] = {"json": "application/json", "msgpack": "application/msgpack"}
 FRAMES: dict[protocol.Format, str] = {"json": "text", "msgpack": "binary"}
@@ -56,7 +48,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Fleetwire client protocol",
             "version": "1.0.0",
-            "description": _text(inspect.getdoc(protocol)),
+            "description": text(inspect.getdoc(protocol)),
         },
         "defaultContentType": CONTENT_TYPES["json"],
         "servers": {"node": _server("ws"), "tls": _server("wss")},
@@ -102,7 +94,7 @@ def _requests() -> Schema:
         _action(command): {
             "action": "receive",
             **_on_stream(command),
-            "summary": _summary(command),
+            "summary": summary(command),
             "reply": _on_stream(REPLIES[command], protocol.ErrorReply),
         }
         for command in COMMANDS
@@ -113,7 +105,7 @@ def _events() -> Schema:
     """What a node says by itself. An error without a request: of a frame that could not be read, or of a
     subscription that a new token no longer allows."""
     events = {_action(kind): kind for kind in EVENTS} | {"error": protocol.ErrorReply}
-    return {name: {"action": "send", **_on_stream(kind), "summary": _summary(kind)} for name, kind in events.items()}
+    return {name: {"action": "send", **_on_stream(kind), "summary": summary(kind)} for name, kind in events.items()}
 
 
 def _on_stream(*kinds: type[Struct]) -> Schema:
@@ -124,7 +116,7 @@ def _on_stream(*kinds: type[Struct]) -> Schema:
 
 
 def _message(kind: type[Struct]) -> Schema:
-    found = {"name": kind.__name__, "summary": _summary(kind), "payload": {"$ref": SCHEMAS + kind.__name__}}
+    found = {"name": kind.__name__, "summary": summary(kind), "payload": {"$ref": SCHEMAS + kind.__name__}}
     if "request_id" in kind.__struct_fields__:
         found["correlationId"] = {"location": "$message.payload#/requestId"}
     return found
@@ -133,97 +125,47 @@ def _message(kind: type[Struct]) -> Schema:
 def _schemas() -> Schema:
     """Everything by name: structs under theirs, and the unions that are words of the protocol."""
     sent: tuple[type[Struct], ...] = (*ANSWERS, protocol.ErrorReply, *EVENTS, *ITEMS)
-    structs = (*COMMANDS, *sent, _without(protocol.WindowItem, "values"), protocol.Numbers, protocol.Last)
-    found, described = msgspec.json.schema_components([*structs, *NAMED.values()], ref_template=SCHEMAS + "{name}")
-    named = dict(zip(NAMED, found[len(structs) :], strict=True))
-    schemas = {name: _draft07(schema, named) for name, schema in described.items()}
-    schemas |= {name: {"title": name, **_draft07(schema, {})} for name, schema in named.items()}
-    for kind in sent:
-        _leave_out_null(schemas[kind.__name__])
+    window = without(protocol.WindowItem, "values")
+    structs: tuple[type[Struct], ...] = (*COMMANDS, *sent, window, protocol.Numbers, protocol.Last)
+    schemas: Schema = _draft07(components(structs, sent))
     _say_what_is_in_them(schemas)
     unions = {"Command": COMMANDS, "Answer": ANSWERS, "Event": EVENTS, "Item": ITEMS}
     for name, members in unions.items():
-        schemas[name] = {"title": name, **_any_of(*(member.__name__ for member in members))}
+        schemas[name] = {"title": name, **any_of(*(member.__name__ for member in members))}
     return schemas
-
-
-def _without(kind: type[Struct], unknown: str) -> type[Struct]:
-    """The struct with a field that may be anything. (Of a union of structs without tags msgspec says nothing.)"""
-    known = [(field.name, Any if field.name == unknown else field.type) for field in fields(kind)]
-    return msgspec.defstruct(kind.__name__, known, namespace={"__doc__": kind.__doc__})
 
 
 def _say_what_is_in_them(schemas: Schema) -> None:
     """What Python does not say of what it has encoded already, or leaves open for the sake of speed."""
     told = "What the numbers of a signal come to in the window of a subscription: of these, what it asked for."
     schemas["Summary"] = schemas["Numbers"] | {"title": "Summary", "description": told, "required": []}
-    schemas["ReadingItem"]["properties"]["values"]["additionalProperties"] = _any_of("Value", "Summary")
+    schemas["ReadingItem"]["properties"]["values"]["additionalProperties"] = any_of("Value", "Summary")
     schemas["WindowItem"]["properties"]["values"] = {
         "type": "object",
-        "additionalProperties": _any_of("Numbers", "Last"),
+        "additionalProperties": any_of("Numbers", "Last"),
     }
     schemas["SubscriptionEvent"]["properties"]["data"]["items"] = {"$ref": SCHEMAS + "Item"}
-    schemas["ItemsReply"]["properties"]["data"]["items"] = _any_of("ReadingItem", "MessageItem", "WindowItem")
+    schemas["ItemsReply"]["properties"]["data"]["items"] = any_of("ReadingItem", "MessageItem", "WindowItem")
     for reply in ANSWERS:
         actions = [_action(command) for command, answer in REPLIES.items() if answer is reply]
-        schemas[reply.__name__]["properties"]["action"] = _one_of_words(actions)
+        schemas[reply.__name__]["properties"]["action"] = one_of_words(actions)
         schemas[reply.__name__]["not"] = {"required": ["error"]}  # it is one of these, or an ErrorReply
 
 
-def _draft07(schema: Any, named: Schema) -> Any:
-    """The schema in the dialect of AsyncAPI, with references to what has a name."""
+def _draft07(schema: Any) -> Any:
+    """The schema in the dialect of AsyncAPI."""
     if isinstance(schema, list):
-        return [_draft07(part, named) for part in schema]
+        return [_draft07(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    default = {key: part for key, part in schema.items() if key == "default"}
-    for name, known in named.items():
-        if schema == known | default:
-            return {"anyOf": [{"$ref": SCHEMAS + name}], **default} if default else {"$ref": SCHEMAS + name}
-    found = {key: _draft07(part, named) for key, part in schema.items() if key != "discriminator"}
+    found = {key: _draft07(part) for key, part in schema.items()}
     if "prefixItems" in found:
         found |= {"items": found.pop("prefixItems"), "additionalItems": False}
-    if {"type": "number"} in found.get("anyOf", ()):
-        options = [option for option in found.pop("anyOf") if option != {"type": "integer"}]
-        found |= {"anyOf": options} if len(options) > 1 else options[0]
-    if isinstance(found.get("enum"), list):
-        found |= _one_of_words(found.pop("enum"))
-    if found.get("uniqueItems") and "default" in found:
-        found["default"] = sorted(found["default"])  # a set has no order to be told
-    if isinstance(found.get("description"), str):
-        found["description"] = _text(found["description"])
     return found
-
-
-def _leave_out_null(schema: Schema) -> None:
-    """What a node does not know, or is as by default, it leaves out: it never says null for it."""
-    for name, field in schema["properties"].items():
-        if "default" in field and field["default"] is None:
-            (kept,) = (option for option in field["anyOf"] if option != {"type": "null"})
-            schema["properties"][name] = kept
-
-
-def _one_of_words(words: list[str]) -> Schema:
-    return {"const": words[0]} if len(words) == 1 else {"enum": words}
-
-
-def _any_of(*names: str) -> Schema:
-    return {"anyOf": [{"$ref": SCHEMAS + name} for name in names]}
 
 
 def _action(kind: type[Struct]) -> str:
     return str(kind.__struct_config__.tag)
-
-
-def _summary(kind: type[Struct]) -> str:
-    """What is said of it first."""
-    return re.split(r"[.:;](?:\s|$)", _text(inspect.getdoc(kind)), maxsplit=1)[0]
-
-
-def _text(doc: str | None) -> str:
-    """A docstring, a line a paragraph."""
-    paragraphs = inspect.cleandoc(doc or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,10 @@ ERRORS: dict[str, int] = {
     "forbidden_topic": 403,  # no grant covers it, or clients don't publish there
     "unknown_subscription": 404,
     "unknown_vehicle": 404,  # nobody has ever heard of it
+    "not_found": 404,  # HTTP: nothing is there
+    "method_not_allowed": 405,  # HTTP: it is there, but for other methods
     "too_big": 413,
+    "unsupported_media_type": 415,  # HTTP: a body that does not say that it is JSON
     "too_many_subscriptions": 429,
     "storage_full": 507,  # Redis has reached its maxmemory: nothing more is stored until there is room
     "unavailable": 503,  # Redis is away; try again

@@ -171,7 +171,7 @@ async def test_live_messages_and_readings_come_through(shared: Deployment) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/assets/none.js", "/client/fleetwire.js", "/v1/map/layer", "/v1/asyncapi.json"]
+    "path", ["/", "/client/fleetwire.js", "/v1/map/layer", "/v1/asyncapi.json", "/v1/openapi.json"]
 )
 async def test_the_page_and_what_it_asks_for_come_through(shared: Deployment, path: str) -> None:
     async with shared.http() as http:
@@ -227,6 +227,7 @@ async def test_an_upload_bigger_than_a_node_takes_is_refused(shared: Deployment)
     payload = {"topic": "rooms/big", "data": ""}
     spare = most - len(json.dumps(payload))
     async with shared.http() as http:
+        http.headers["Content-Type"] = "application/json"
         fits = await http.post("/v1/publish", content=json.dumps(payload | {"data": "x" * (spare - 1_000)}))
         assert fits.status_code == 200
         refused = await http.post("/v1/publish", content=json.dumps(payload | {"data": "x" * (spare + 1)}))

@@ -409,7 +409,7 @@ async def test_publish_over_http_reaches_a_websocket(door: Door) -> None:
 async def test_a_bad_publish_has_the_error_s_number_as_its_status(
     door: Door, number: int, reason: str, body: bytes
 ) -> None:
-    response = await door.http.post("/v1/publish", content=body)
+    response = await door.http.post("/v1/publish", content=body, headers={"Content-Type": "application/json"})
     error = response.json()["error"]
     assert (response.status_code, error["number"], error["reason"]) == (number, number, reason)
 
