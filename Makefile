@@ -12,7 +12,7 @@ JOBS   ?= 1
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test test-cluster test-browser check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak lock clean
+.PHONY: help install demo test test-cluster test-browser check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak fuzz-http lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -99,6 +99,9 @@ bench-memory: $(STAMP)  ## whether the bridge's memory stays where it is: millio
 
 soak: $(STAMP)   ## kill bridges, Redis and the broker under load; nothing may be lost or doubled: make soak KILLS=100 SEED=1
 	@$(BIN)/python -m tests.e2e.crash --kills $(KILLS) --seed $(SEED)
+
+fuzz-http: $(STAMP) ## schemathesis over the HTTP API of a node, for minutes: make fuzz-http ARGS="--max-examples 5000 --seed 1"
+	@$(BIN)/python -m tests.stream.http_fuzz $(or $(ARGS),--max-examples 500)
 
 bench-receivers: $(STAMP) ## MQTT receivers, ours beside mqttium and aiomqtt
 	@$(BIN)/python -m bench.ingest --only codec,mqttium,aiomqtt,sink $(ARGS)

@@ -39,7 +39,7 @@ ONLY: dict[str, tuple[str, ...]] = {
 _SEGMENT = "[A-Za-z0-9._:-]{1,64}"
 _LEVEL = rf"(\+|{_SEGMENT})"
 _FILTER = f"^(#|{_LEVEL}(/{_LEVEL}){{0,15}}|{_LEVEL}(/{_LEVEL}){{0,14}}/#)$"
-_PUBLISHED = f"^(rooms/{_SEGMENT}|fleets/{_SEGMENT}/{_SEGMENT}/commands)$"
+_ROOM, _COMMANDS = f"^rooms/{_SEGMENT}$", f"^fleets/{_SEGMENT}/{_SEGMENT}/commands$"
 _EXAMPLES = {"topic": "fleets/berlin/+/telemetry", "signals": ["Speed", "CurrentLocation.*"]}
 _GEOMETRIES = [
     "Point",
@@ -55,39 +55,7 @@ _GEOMETRIES = [
 def document() -> dict[str, Any]:
     """The document, as what JSON is made of."""
     schemas = _schemas()
-    get, history, subscribe, publish = (schemas.pop(name) for name in ("Get", "History", "Subscribe", "Publish"))
-    publish["properties"]["topic"]["pattern"] = _PUBLISHED
-    body = _without(publish, "action", "requestId") | {"examples": [{"topic": "rooms/ops", "data": {"text": "hi"}}]}
-    formats = {"type": "string", "enum": ["json", "msgpack", "ndjson", "csv"]}
-    format = _parameter("format", formats) | {"description": "Without it, what `Accept` likes best; else JSON."}
-    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
-    trimmed = {"description": "What `trimmed` is in a page.", "schema": {"type": "string"}}
-    page = {name: {"schema": _named("Page")} for name in (JSON, MSGPACK)}
-    table = {name: {"schema": {"type": "string"}} for name in (NDJSON, CSV)}
-    paths = {
-        "/v1/state": {"get": _guarded("state", get, _asked(get), _answer(_json("States")))},
-        "/v1/history": {
-            "get": _guarded(
-                "history",
-                history,
-                [*_asked(history), format],
-                _answer(page | table) | {"headers": {"Fleetwire-Trimmed": trimmed}},
-            )
-        },
-        "/v1/events": {
-            "get": _guarded("events", subscribe, [*_asked(subscribe), last], _answer(_of(EVENTS, {"type": "string"})))
-        },
-        "/v1/publish": {
-            "post": _guarded("publish", publish, [], _answer(_json("Published")))
-            | {"requestBody": {"required": True, "content": _of(JSON, body)}}
-        },
-        "/v1/map/layer": {"get": _open("mapLayer", "The operator's own map layer.", _of(GEOJSON, _named("Layer")))},
-        "/v1/asyncapi.json": {"get": _open("asyncapi", "The WebSocket protocol.", _of(JSON, {"type": "object"}))},
-        "/v1/openapi.json": {"get": _open("openapi", "This document.", _of(JSON, {"type": "object"}))},
-        "/healthz": {"get": _open("alive", "Whether the node lives.", _json("Alive"))},
-        "/readyz": {"get": _open("ready", "Whether Redis and its feed are live.", _json("Ready"), "503")},
-        "/metrics": {"get": _open("metrics", "Numbers for Prometheus.", _of(PLAIN, {"type": "string"}))},
-    }
+    commands = {name: schemas.pop(name) for name in ("Get", "History", "Subscribe", "Publish")}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -97,7 +65,20 @@ def document() -> dict[str, Any]:
             "describes. A parameter that is unknown, or given twice, is an error. HEAD is answered wherever GET is.",
         },
         "servers": [{"url": "/"}],
-        "paths": paths,
+        "paths": {
+            "/v1/state": {"get": _state(commands["Get"])},
+            "/v1/history": {"get": _history(commands["History"])},
+            "/v1/events": {"get": _events(commands["Subscribe"])},
+            "/v1/publish": {"post": _publish(commands["Publish"])},
+            "/v1/map/layer": {"get": _open("layer", "The operator's own map layer.", _of(GEOJSON, _named("Layer")))},
+            "/v1/asyncapi.json": {"get": _open("asyncapi", "The WebSocket protocol.", _of(JSON, {"type": "object"}))},
+            "/v1/openapi.json": {"get": _open("openapi", "This document.", _of(JSON, {"type": "object"}))},
+            "/healthz": {"get": _open("alive", "Whether the node lives.", _of(JSON, _named("Alive")))},
+            "/readyz": {
+                "get": _open("ready", "Whether Redis and its feed are live.", _of(JSON, _named("Ready")), "503")
+            },
+            "/metrics": {"get": _open("metrics", "Numbers for Prometheus.", _of(PLAIN, {"type": "string"}))},
+        },
         "components": {"schemas": schemas, "securitySchemes": {"bearer": _bearer()}},
     }
 
@@ -112,20 +93,49 @@ def _bearer() -> Schema:
     return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": said}
 
 
-def _guarded(operation: str, command: Schema, parameters: list[Schema], answer: Schema) -> Schema:
+def _state(command: Schema) -> Schema:
+    return _guarded("state", command, _asked(command), _of(JSON, _named("States")))
+
+
+def _history(command: Schema) -> Schema:
+    formats = {"type": "string", "enum": ["json", "msgpack", "ndjson", "csv"]}
+    format = _parameter("format", formats) | {"description": "Without it, what `Accept` likes best; else JSON."}
+    page, table = _named("Page"), {"type": "string"}
+    content = _of(JSON, page) | _of(MSGPACK, page) | _of(NDJSON, table) | _of(CSV, table)
+    found = _guarded("history", command, [*_asked(command), format], content)
+    trimmed = {"description": "What `trimmed` is in a page.", "schema": {"type": "string"}}
+    found["responses"]["200"]["headers"] = {"Fleetwire-Trimmed": trimmed}
+    return found
+
+
+def _events(command: Schema) -> Schema:
+    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+    return _guarded("events", command, [*_asked(command), last], {EVENTS: {}})  # OpenAPI 3.1 has no word for events
+
+
+def _publish(command: Schema) -> Schema:
+    said = {"topic": {"pattern": _ROOM}, "ttl": {"type": "null"}}
+    commanded = {"topic": {"pattern": _COMMANDS}, "data": {"type": "object"}}
+    body = _without(command, "action", "requestId") | {"anyOf": [{"properties": said}, {"properties": commanded}]}
+    body["examples"] = [{"topic": "rooms/ops", "data": {"text": "hi"}}]
+    found = _guarded("publish", command, [], _of(JSON, _named("Published")))
+    return found | {"requestBody": {"required": True, "content": _of(JSON, body)}}
+
+
+def _guarded(operation: str, command: Schema, parameters: list[Schema], content: Schema) -> Schema:
     """An operation that does what a command of the WebSocket does, for who has a token that grants it."""
     return {
         "operationId": operation,
         "description": command["description"],
         "parameters": parameters,
         "security": [{"bearer": []}],
-        "responses": {"200": answer, **_refusals(operation)},
+        "responses": {"200": {"description": "As asked.", "content": content}, **_refusals(operation)},
     }
 
 
 def _open(operation: str, description: str, content: Schema, *more: str) -> Schema:
     """An operation for everybody. `more`: statuses with the same content."""
-    responses = {status: _answer(content) for status in ("200", *more)}
+    responses = {status: {"description": description, "content": content} for status in ("200", *more)}
     return {"operationId": operation, "description": description, "security": [], "responses": responses}
 
 
@@ -209,14 +219,6 @@ def _named(name: str) -> Schema:
 
 def _of(media_type: str, schema: Schema) -> Schema:
     return {media_type: {"schema": schema}}
-
-
-def _json(name: str) -> Schema:
-    return _of(JSON, _named(name))
-
-
-def _answer(content: Schema) -> Schema:
-    return {"description": "As asked.", "content": content}
 
 
 if __name__ == "__main__":

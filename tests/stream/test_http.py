@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from tests.stream.nodes import Store
 from tests.stream.test_downloads import serving
+from wire.openapi import document
 
 BODY = b'{"topic":"rooms/ops","data":1}'
 
@@ -122,3 +123,57 @@ async def test_a_body_that_is_not_said_to_be_json_is_not_read(http: httpx.AsyncC
 async def test_a_body_that_is_said_to_be_json_is_taken(http: httpx.AsyncClient, kind: str) -> None:
     response = await http.post("/v1/publish", content=BODY, headers={"Content-Type": kind})
     assert response.status_code == 200
+
+
+NONSENSE = [
+    *("", "%00", "%ED%A0%80", "%FF", "%zz", "%0d%0a", "%D9%A1", "9" * 5_000, "1e400", "nan", "null", ",", "(?:a*)*b"),
+    *("%5B" * 3_000, "9223372036854775807-9999999999", "nan,nan,nan,nan", "cA"),
+    "%7B%22polygon%22:%5B%5B0,0%5D,%5B0,0%5D,%5B0,0%5D%5D%7D",
+    "%7B%22%5Cud800%22:%7B%22variant%22:%22timebased%22,%22parameter%22:%7B%22period%22:1%7D%7D%7D",
+]
+
+
+@pytest.mark.parametrize("path", ["/v1/state", "/v1/history", "/v1/events"])
+async def test_nonsense_in_a_parameter_is_refused_or_answered(
+    http: httpx.AsyncClient, redis_client: Redis, path: str
+) -> None:
+    await Store(redis_client).numbers([1])
+    for name in (field["name"] for field in document()["paths"][path]["get"]["parameters"] if field["in"] == "query"):
+        for value in NONSENSE:
+            topic = "" if name == "topic" else "topic=%23&"
+            async with http.stream("GET", f"{path}?{topic}{name}={value}") as response:
+                assert response.status_code in (200, 400), (name, value)
+                if response.status_code == 400:
+                    await response.aread()
+                    assert response.json()["error"]["number"] == 400
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"1e400", 400),
+        (b"1" + b"0" * 400, 400),
+        (b"18446744073709551615", 400),
+        (b"NaN", 400),
+        (b'"\\ud800"', 400),
+        (b'"\xed\xa0\x80"', 400),
+        (b'"\xff"', 400),
+        (b'{"\\ud800":1}', 400),
+        (b"[" * 33 + b"]" * 33, 400),
+        (b"[" * 20_000, 400),
+        (b"-9223372036854775808", 200),
+        (b"5e-324", 200),
+        (b'{"\\u0000":"\\u0000\\ufffd"}', 200),
+        (b"[" * 32 + b"]" * 32, 200),
+    ],
+)
+async def test_what_is_said_can_be_read_by_all_or_is_refused(
+    http: httpx.AsyncClient, data: bytes, status: int
+) -> None:
+    body = b'{"topic":"rooms/ops","data":' + data + b"}"
+    response = await http.post("/v1/publish", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == status, response.text
+    for format in ("json", "msgpack", "csv", "ndjson"):
+        page = await http.get("/v1/history", params={"topic": "rooms/#", "format": format, "meta": "true"})
+        assert page.status_code == 200
+        assert (b"ops" in page.content) == (status == 200)
