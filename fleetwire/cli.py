@@ -1,4 +1,5 @@
-"""The command line: `fleetwire demo | ingest | stream | simulate | streets | watch | command | verify | token`."""
+"""The command line: `fleetwire demo | ingest | stream | simulate | streets | watch | command | verify | token |
+device`."""
 
 from __future__ import annotations
 
@@ -28,11 +29,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+device = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app.add_typer(device, name="device")
 
 
 MqttUrl = Annotated[
     str,
     typer.Option(envvar="FLEETWIRE_MQTT_URL", help="Broker: mqtt://[user:password@]host[:port], mqtts:// for TLS."),
+]
+MqttCa = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FLEETWIRE_MQTT_CA",
+        metavar="FILE",
+        help="Authority (PEM) that the broker's certificate has to be of; without it, those of the system.",
+    ),
+]
+MqttCert = Annotated[
+    str | None,
+    typer.Option(envvar="FLEETWIRE_MQTT_CERT", metavar="FILE", help="Certificate (PEM) to show to the broker."),
+]
+MqttKey = Annotated[
+    str | None,
+    typer.Option(envvar="FLEETWIRE_MQTT_KEY", metavar="FILE", help="Private key (PEM) of the certificate."),
 ]
 RedisUrl = Annotated[
     str,
@@ -104,6 +123,9 @@ def ingest(
     mqtt_version: Annotated[
         Literal["3.1.1", "5"], typer.Option(envvar="FLEETWIRE_MQTT_VERSION", help="MQTT version of the broker.")
     ] = "5",
+    mqtt_ca: MqttCa = None,
+    mqtt_cert: MqttCert = None,
+    mqtt_key: MqttKey = None,
     group: Annotated[
         str,
         typer.Option(
@@ -173,6 +195,8 @@ def ingest(
 
         FLEETWIRE_MQTT_URL=mqtts://user:secret@broker fleetwire ingest --client-id bridge-2
 
+        fleetwire ingest --mqtt-url mqtts://broker:8885 --mqtt-ca ca.crt --mqtt-cert bridge.crt --mqtt-key bridge.key
+
         fleetwire ingest --layout 'owntracks/{fleet}/{vehicle}=owntracks spBv1.0=sparkplug'
 
         fleetwire ingest --retention 'status=10000:86400 alerts=10000:604800' --replicas 1
@@ -188,6 +212,9 @@ def ingest(
     settings = Settings(
         mqtt_url=mqtt_url,
         mqtt_version=mqtt_version,
+        mqtt_ca=mqtt_ca,
+        mqtt_cert=mqtt_cert,
+        mqtt_key=mqtt_key,
         redis_url=redis_url,
         group=group,
         # The port tells bridges on one host apart, and stays the same over a restart.
@@ -463,6 +490,106 @@ def token(
 
     Settings(jwt_key=key)
     print(sign(key, subject, subscribe or [], publish or [], hours * 3600))
+
+
+Certs = Annotated[Path, typer.Option("--folder", help="Where the credentials are.")]
+Days = Annotated[int, typer.Option(min=1, max=3_650, help="How long the certificate is good for.")]
+Renew = Annotated[bool, typer.Option("--renew", help="Replace what is there.")]
+
+
+@device.callback()
+def devices() -> None:
+    """Make and revoke what devices and bridges show to the broker of mosquitto/production.conf.
+
+    Examples:
+
+        fleetwire device init --broker broker.example
+
+        fleetwire device add berlin/v1
+    """
+
+
+@device.command()
+def init(
+    broker: Annotated[list[str], typer.Option(help="Name or IP address that the broker is reached by; repeatable.")],
+    days: Days = 825,
+    renew: Annotated[bool, typer.Option("--renew", help="Only a new certificate for the broker.")] = False,
+    folder: Certs = Path("certs"),
+) -> None:
+    """Make a certificate authority of your own, and a certificate for the broker.
+
+    FOLDER/broker is what the broker reads. Keep FOLDER/authority somewhere else: who has it can be any device.
+
+    Examples:
+
+        fleetwire device init --broker broker.example --broker 192.0.2.7
+
+        fleetwire device init --renew --broker broker.example
+    """
+    from fleetwire.device import Folder
+
+    credentials = Folder(folder)
+    print(*(credentials.renew if renew else credentials.begin)(broker, days), sep="\n")
+
+
+@device.command()
+def add(
+    name: Annotated[str, typer.Argument(help="FLEET/VEHICLE; or one word, for a bridge or a program.")],
+    password: Annotated[
+        bool, typer.Option("--password", help="A user with a password instead of a certificate.")
+    ] = False,
+    bridge: Annotated[bool, typer.Option("--bridge", help="A bridge's: it reads all, and sends commands.")] = False,
+    days: Days = 825,
+    renew: Renew = False,
+    folder: Certs = Path("certs"),
+) -> None:
+    """Make a certificate, or a user with a password, for a device, a program or a bridge.
+
+    A device publishes under its own name and reads its own commands, nothing else. What a program may do has to be
+    written into mosquitto/devices.acl. A password is printed, and is nowhere else. Say HUP to the broker when a
+    password was made, or something renewed: what is replaced counts from then on no more.
+
+    Examples:
+
+        fleetwire device add berlin/v1
+
+        PASSWORD=$(fleetwire device add berlin/v2 --password)
+
+        fleetwire device add bridge --bridge
+
+        fleetwire device add berlin/v1 --renew --days 90
+    """
+    from fleetwire.authority import expiry
+    from fleetwire.device import Folder
+    from wire.errors import SettingsError
+
+    if bridge and password:
+        raise SettingsError("--bridge and --password do not go together: bridges show a certificate")
+    credentials = Folder(folder)
+    if password:
+        print(credentials.add_password(name, renew=renew), flush=True)
+    else:
+        certificate, key = credentials.add(name, days, bridge=bridge, renew=renew)
+        print(f"{certificate}  (good until {expiry(certificate.read_bytes()):%Y-%m-%d})\n{key}")
+    print(f"\nUse it like this:\n{credentials.example(name, bridge=bridge, password=password)}", file=sys.stderr)
+
+
+@device.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="FLEET/VEHICLE, or the one word that it was added by.")],
+    folder: Certs = Path("certs"),
+) -> None:
+    """Revoke the certificate and the password of a device, a program or a bridge.
+
+    Say HUP to the broker then. Who is connected with a certificate stays so until the connection ends.
+
+    Example:
+
+        fleetwire device remove berlin/v1
+    """
+    from fleetwire.device import Folder
+
+    print(*Folder(folder).remove(name), sep="\n")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

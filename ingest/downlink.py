@@ -29,7 +29,7 @@ class Downlink:
     """A connection of its own, made again whenever it breaks. `run` it; then publish."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._address = settings.address
+        self._settings = settings
         self._identifier = f"{settings.client_id}-commands"
         self._v5 = settings.mqtt_version == "5"
         self._properties = self._v5 and settings.command_properties
@@ -50,9 +50,9 @@ class Downlink:
                 async with self._connection() as client:
                     backoff = Backoff()
                     await self._attend(client)
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, Unavailable) as error:
                 delay = backoff.next()
-                log.warning("no broker for commands at %s: %s; again in %.1f s", self._address, error, delay)
+                log.warning("no broker for commands at %s: %s; again in %.1f s", self._settings.address, error, delay)
                 self._disconnects.inc()
                 heed_cancellation()
                 await asyncio.sleep(delay)
@@ -98,7 +98,7 @@ class Downlink:
             self._client._client.publish(topic, payload)
 
     def _connection(self) -> aiomqtt.Client:
-        options: dict[str, Any] = connect_options(self._address)
+        options: dict[str, Any] = connect_options(self._settings)
         version = aiomqtt.ProtocolVersion.V5 if self._v5 else aiomqtt.ProtocolVersion.V311
         client = aiomqtt.Client(identifier=self._identifier, protocol=version, keepalive=KEEPALIVE_SECONDS, **options)
         client.pending_calls_threshold = 2 * PUBLISHES  # else it warns of more than ten

@@ -42,7 +42,7 @@ async def retained_statuses(settings: Settings) -> list[Message]:
 
 async def _collect(settings: Settings) -> list[Message]:
     found: list[Message] = []
-    async with aiomqtt.Client(**connect_options(settings.address), protocol=_version(settings)) as client:
+    async with aiomqtt.Client(**connect_options(settings), protocol=_version(settings)) as client:
         await client.subscribe(STATUS_FILTER, qos=0)
         messages = client.messages
         while True:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ingest import tls
 from ingest.routes import overlap, parse_layouts
-from wire.errors import SettingsError, TopicError
+from wire.errors import SettingsError, TopicError, Unavailable
 from wire.store import Retention
 from wire.urls import MqttAddress, parse_mqtt, parse_redis
 
@@ -19,6 +21,7 @@ REPLIES = "fleets/+/+/replies"
 class Settings:
     """Settings of one bridge. Raises SettingsError, which names the setting, when one can't be used.
 
+    `mqtt_ca`, `mqtt_cert`, `mqtt_key`: files of PEM for `mqtts://` (`ingest.tls`).
     `group`: the shared subscription that bridges share the load in; empty for a bridge that is alone. `client_id`:
     one a bridge, and the same after a restart, since the broker keeps what is unacknowledged under it. `layout`:
     how the broker's topics map onto ours, and which format comes on them (`ingest.routes`); none means that they
@@ -33,6 +36,9 @@ class Settings:
 
     mqtt_url: str = "mqtt://127.0.0.1:1883"
     mqtt_version: Literal["3.1.1", "5"] = "5"
+    mqtt_ca: str | None = None
+    mqtt_cert: str | None = None
+    mqtt_key: str | None = None
     redis_url: str = "redis://127.0.0.1:6379"
     group: str = "fleetwire"
     client_id: str = "fleetwire-ingest"
@@ -62,6 +68,7 @@ class Settings:
             parse_mqtt(self.mqtt_url)
         except SettingsError as error:
             raise SettingsError.about("mqtt-url", f"can't be used: {error}") from None
+        self._check_tls()
         try:
             parse_redis(self.redis_url)
         except SettingsError as error:
@@ -77,9 +84,27 @@ class Settings:
         return parse_mqtt(self.mqtt_url)
 
     @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How to speak TLS with the broker, by the files as they are now; None without TLS. Raises Unavailable."""
+        return tls.context(self.mqtt_ca, self.mqtt_cert, self.mqtt_key) if self.address.tls else None
+
+    @property
     def subscriptions(self) -> list[str]:
         """What the bridge subscribes to: what the layouts match, and all replies to commands, or a share of it."""
         filters = [layout.filter for layout in parse_layouts(self.layout)]
         if not any(overlap(filter, REPLIES) for filter in filters):
             filters.append(REPLIES)
         return [f"$share/{self.group}/{filter}" for filter in filters] if self.group else filters
+
+    def _check_tls(self) -> None:
+        for name in ("mqtt_ca", "mqtt_cert", "mqtt_key"):
+            if getattr(self, name) and not self.address.tls:
+                raise SettingsError.about(name.replace("_", "-"), "is for brokers at mqtts://")
+        if self.mqtt_key and not self.mqtt_cert:
+            raise SettingsError.about("mqtt-key", "needs its certificate: --mqtt-cert")
+        if self.address.tls:
+            for name, files in (("mqtt-ca", (None, None)), ("mqtt-cert", (self.mqtt_cert, self.mqtt_key))):
+                try:
+                    tls.context(self.mqtt_ca, *files)
+                except Unavailable as error:
+                    raise SettingsError.about(name, f"can't be used: {error}") from None

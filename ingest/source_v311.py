@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,19 +16,20 @@ from ingest.settings import Settings
 from ingest.source import KEEPALIVE_SECONDS, Arrivals, Received
 from wire.clock import now_ms
 from wire.errors import Unavailable
-from wire.urls import MqttAddress
 
 __all__ = ["SourceV311", "connect", "connect_options"]
 
 
-def connect_options(address: MqttAddress) -> dict[str, Any]:
-    """The part of an aiomqtt client's arguments that an address decides."""
+def connect_options(settings: Settings) -> dict[str, Any]:
+    """The part of an aiomqtt client's arguments that says where the broker is, and how to get in. Raises
+    Unavailable when its files can't be read."""
+    address = settings.address
     return {
         "hostname": address.host,
         "port": address.port,
         "username": address.username,
         "password": address.password,
-        "tls_context": ssl.create_default_context() if address.tls else None,
+        "tls_context": settings.tls,
     }
 
 
@@ -65,7 +65,7 @@ async def connect(settings: Settings, metrics: Metrics) -> AsyncIterator[SourceV
         protocol=aiomqtt.ProtocolVersion.V311,
         clean_session=False,
         queue_type=cast(type[asyncio.Queue[aiomqtt.Message]], lambda maxsize: inbox),
-        **connect_options(settings.address),
+        **connect_options(settings),
     )
     source = SourceV311(client, inbox, settings)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -49,8 +48,7 @@ async def connect(settings: Settings, metrics: Metrics) -> AsyncIterator[SourceV
     try:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                tls = ssl.create_default_context() if address.tls else None
-                await loop.create_connection(lambda: source, address.host, address.port, ssl=tls)
+                await loop.create_connection(lambda: source, address.host, address.port, ssl=settings.tls)
                 await source.subscribed()
         except TimeoutError:
             raise Unavailable(f"no answer within {CONNECT_SECONDS} s") from None

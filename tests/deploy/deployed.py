@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ import yaml
 
 from tests.programs import Program, find, free_port, mosquitto
 
-__all__ = ["ROOT", "Broker", "broker", "check", "edited", "listing", "services"]
+__all__ = ["ROOT", "Broker", "Production", "broker", "check", "edited", "listing", "production", "services", "shell"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +54,15 @@ def listing(language: str, position: int = 0) -> str:
     return found[position]
 
 
+def shell(commands: str, folder: Path) -> None:
+    """Run the commands of a listing in a folder; they must all succeed."""
+    places = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    command = ["/bin/bash", "-euo", "pipefail", "-c", commands]
+    environment = os.environ | {"PATH": places}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 class Broker(NamedTuple):
     """A mosquitto that runs with the deployed configuration."""
 
@@ -66,8 +77,8 @@ class Broker(NamedTuple):
 
 
 @contextmanager
-def broker(folder: Path, changes: Mapping[str, str] | None = None, more: str = "") -> Iterator[Broker]:
-    """The broker of docker-compose.yml, with its data in `folder`; `more` is put at the end of the configuration."""
+def broker(folder: Path) -> Iterator[Broker]:
+    """The broker of docker-compose.yml, with its data in `folder`."""
     port, websocket_port = free_port(), free_port()
     text = edited(
         "mosquitto/mosquitto.conf",
@@ -76,10 +87,45 @@ def broker(folder: Path, changes: Mapping[str, str] | None = None, more: str = "
             "listener 9001": f"listener {websocket_port} 127.0.0.1",
             "/mosquitto/data/": f"{folder}/",
             "/mosquitto/config/acl": f"{ROOT}/mosquitto/acl",
-            **(changes or {}),
         },
     )
     config = folder / "mosquitto.conf"
-    config.write_text(f"{text}\n{more}\nuser {getpass.getuser()}\n")
+    config.write_text(f"{text}\nuser {getpass.getuser()}\n")
     with mosquitto(config, port) as server:
         yield Broker(port, websocket_port, server.program)
+
+
+class Production(NamedTuple):
+    """A mosquitto that runs with the configuration for production. The ports are those of its listeners: for devices
+    with a certificate and with a password, for bridges, and one that is only here, without TLS, where everybody may
+    do everything: it shows what has really come in."""
+
+    certificate_port: int
+    password_port: int
+    bridge_port: int
+    open_port: int
+    program: Program
+
+
+@contextmanager
+def production(folder: Path, certs: Path, again: Production | None = None) -> Iterator[Production]:
+    """The broker of production.conf, with its data in `folder`, and in `certs` what `fleetwire device` has made; on
+    the ports of one that ran before, to start it `again`."""
+    ports = again[:4] if again else tuple(free_port() for _ in range(4))
+    devices, passwords, bridges, opened = ports
+    text = edited(
+        "mosquitto/production.conf",
+        {
+            "listener 8883": f"listener {devices} 127.0.0.1",
+            "listener 8884": f"listener {passwords} 127.0.0.1",
+            "listener 8885": f"listener {bridges} 127.0.0.1",
+            "/mosquitto/data/": f"{folder}/",
+            "/mosquitto/config/certs/": f"{certs}/broker/",
+            "/mosquitto/config/": f"{ROOT}/mosquitto/",
+        },
+    )
+    config = folder / "production.conf"
+    more = f"listener {opened} 127.0.0.1\nallow_anonymous true\nuser {getpass.getuser()}\nlog_type information"
+    config.write_text(f"{text}\n{more}\n")
+    with mosquitto(config, opened) as server:
+        yield Production(*ports, server.program)

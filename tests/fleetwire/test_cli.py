@@ -17,7 +17,8 @@ from simulator.city import City
 from stream.layer import read_layer
 from tests.programs import fleetwire, free_port, wait_for_port
 
-COMMANDS = ("demo", "ingest", "stream", "simulate", "streets", "watch", "command", "verify", "token")
+COMMANDS = ("demo", "ingest", "stream", "simulate", "streets", "watch", "command", "verify", "token", "device")
+OF_DEVICE = ("init", "add", "remove")
 
 
 @pytest.fixture
@@ -45,6 +46,9 @@ def taken() -> Iterator[int]:
         ("stream --redis-url http://x", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --redis-url nonsense", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --mqtt-url http://x", "(FLEETWIRE_MQTT_URL) can't be used"),
+        ("ingest --mqtt-url mqtts://x --mqtt-ca /x.crt", "(FLEETWIRE_MQTT_CA) can't be used: /x.crt: No such file"),
+        ("device add berlin/v1 --folder /nowhere", "/nowhere has no authority yet: fleetwire device init makes it"),
+        ("device add bridge --bridge --password", "--bridge and --password do not go together"),
         ("ingest --batch 0", "(FLEETWIRE_BATCH) must be 1 to 5000"),
         ("ingest --layout fleets/x", "(FLEETWIRE_LAYOUT) can't be used"),
         ("ingest --retention status=1", "(FLEETWIRE_RETENTION) must look like KIND=ENTRIES:SECONDS"),
@@ -107,9 +111,9 @@ def test_the_streets_of_a_fleet_are_a_map_layer(tmp_path: Path) -> None:
     assert msgspec.json.decode(read_layer(str(path))) == msgspec.to_builtins(City("paris", 3).streets())
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"device {name}" for name in OF_DEVICE)])
 def test_help_has_an_example(command: str) -> None:
-    with fleetwire(command, "--help", env={"COLUMNS": "100", "TERM": "dumb"}) as program:
+    with fleetwire(*command.split(), "--help", env={"COLUMNS": "100", "TERM": "dumb"}) as program:
         assert program.wait(20) == 0
         assert f"fleetwire {command}" in program.output
         assert "Example" in program.output
@@ -118,3 +122,4 @@ def test_help_has_an_example(command: str) -> None:
 def test_every_command_of_the_design_is_there() -> None:
     group = typer.main.get_command(app)
     assert set(group.commands) == set(COMMANDS)  # type: ignore[attr-defined]
+    assert set(group.commands["device"].commands) == set(OF_DEVICE)  # type: ignore[attr-defined]
