@@ -12,7 +12,7 @@ JOBS   ?= 1
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test test-cluster test-browser check format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak fuzz-http lock clean
+.PHONY: help install demo test test-cluster test-browser check fuzz format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak fuzz-http lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -56,6 +56,9 @@ test-cluster: $(STAMP) ## the end-to-end tests on a Valkey Cluster of three mast
 
 test-browser: $(PAGE) ## the dashboard in Chromium; the screenshots' folder is printed
 	@$(BIN)/python -m pytest -s tests/browser $(ARGS); status=$$?; echo "screenshots: build/screenshots"; exit $$status
+
+fuzz: $(STAMP)   ## a million inputs for everything that decodes: make fuzz ARGS="--inputs 100000 --target mqtt --seed 2"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 format: $(PAGE) ## let ruff and biome put the code in order
 	$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format .

@@ -84,7 +84,8 @@ def overlap(one: str, other: str) -> bool:
             return True
         if level != against and "+" not in (level, against):
             return False
-    return len(levels) == len(others)
+    shorter, longer = sorted((levels, others), key=len)
+    return longer[len(shorter) :] in ([], ["#"])  # "a/#" is for "a" too
 
 
 class Routes:

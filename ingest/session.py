@@ -86,6 +86,11 @@ class Session:
             return done
         except ValueError as error:
             raise Unavailable(f"the broker sends no MQTT 5: {error}") from None
+        except BaseException as error:
+            if type(error).__module__ != "pyo3_runtime":
+                raise
+            # The codec panics, which is no Exception, where text is not UTF-8.
+            raise Unavailable("the broker sends no MQTT 5: text that is not UTF-8") from None
 
     def acknowledge(self, ids: Iterable[int]) -> None:
         """Tell the broker that the messages with these packet identifiers are stored for good."""

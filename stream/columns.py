@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, defstruct
 from msgspec.structs import astuple
 
 from stream.item import View
-from wire.reading import Value, decode_reading
+from wire.reading import UNREADABLE, Value, decode_reading
 
 __all__ = ["NUMBERS", "Column", "Columns", "columns"]
 
@@ -47,12 +47,12 @@ def columns(bodies: Sequence[bytes], view: View) -> Columns:
     """
     try:
         return _alike(bodies, view)
-    except (msgspec.DecodeError, ValueError):  # ValueError: a name that no field of a struct can have
+    except UNREADABLE:  # also a name that no field of a struct can have
         return _mixed(bodies, view)
 
 
 def _alike(bodies: Sequence[bytes], view: View) -> Columns:
-    """Readings that all have the signals of the first one. Raises DecodeError when one has others."""
+    """Readings that all have the signals of the first one. Raises one of UNREADABLE when one has others."""
     first = decode_reading(bodies[0]).values
     names = tuple(first)
     shown = [view.wants(name) for name in names]
@@ -73,7 +73,7 @@ def _mixed(bodies: Sequence[bytes], view: View) -> Columns:
     for body in bodies:
         try:
             reading = decode_reading(body)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             unread += 1
             continue
         if view.shows(reading):

@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
 from redis.asyncio import Redis
 
 from stream.item import Item
@@ -20,7 +19,7 @@ from stream.table import State, merge
 from wire import keys, topics
 from wire.ids import LAST, format_id, parse_id
 from wire.partition import Partition
-from wire.reading import Body, decode_message, decode_reading
+from wire.reading import UNREADABLE, Body, decode_message, decode_reading
 from wire.store import parse_entry, parse_state
 
 __all__ = ["History", "Moment", "Page"]
@@ -100,8 +99,12 @@ class History:
                 for topic in some:
                     pipe.hgetall(self._key(keys.state(topic)))
                 for topic, fields in zip(some, await pipe.execute(), strict=True):
-                    for id, body in parse_state(fields):
-                        found.append(self._item(topic, parse_id(id), decode_reading(body)))
+                    try:
+                        state = [(parse_id(id), decode_reading(body)) for id, body in parse_state(fields)]
+                    except UNREADABLE:
+                        log.warning("a state that can't be read: %s", topic)
+                    else:
+                        found += [self._item(topic, order, reading) for order, reading in state]
         return found
 
     async def merged_states(self, filter: str) -> list[Item]:
@@ -182,7 +185,7 @@ class History:
         for id, fields in entries:
             try:
                 yield self._item(topic, parse_id(id), _decode(topic, parse_entry(fields)))
-            except (KeyError, msgspec.DecodeError):
+            except (KeyError, *UNREADABLE):
                 log.warning("an entry that can't be read, in the log of %s: %s", topic, id.decode())
 
     def _item(self, topic: str, order: int, body: Body) -> Item:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from stream.feed import Published
 from stream.item import Item
 from stream.metrics import Metrics
 from wire.clock import now_ms
+from wire.errors import TopicError
 from wire.ids import parse_id
 from wire.partition import Partition
-from wire.reading import Reading, decode_message, decode_reading
-from wire.topics import carries_messages
+from wire.reading import UNREADABLE, Reading, decode_message, decode_reading
+from wire.topics import carries_messages, parse
 
 __all__ = ["Intake"]
 
@@ -47,7 +46,7 @@ class Intake:
                 topic, message = known.get(channel) or self._topic(channel)
                 decoded = decode_message(body) if message else decode_reading(body)
                 items.append(Item(topic, base + int(n), decoded, now, id.decode(), number))
-            except (ValueError, msgspec.DecodeError):
+            except (*UNREADABLE, TopicError):
                 self._metrics.malformed.inc()
         if items:
             self._observe(items[0])
@@ -63,6 +62,7 @@ class Intake:
 
     def _topic(self, channel: bytes) -> tuple[str, bool]:
         name = channel.decode()
+        parse(name)
         found = name, carries_messages(name)
         if len(self._topics) < MOST_TOPICS:
             self._topics[channel] = found

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import NamedTuple
 
-import msgspec
 from msgspec import Raw
 
 from stream.answering import answering
@@ -22,7 +21,7 @@ from wire import topics
 from wire.errors import CommandError, TopicError
 from wire.ids import format_id
 from wire.protocol import Format, History, encode
-from wire.reading import Body, decode_message, decode_reading
+from wire.reading import UNREADABLE, Body, decode_message, decode_reading
 
 __all__ = ["Page", "Past", "Whole"]
 
@@ -196,7 +195,7 @@ def _items(records: Iterable[Record], view: View) -> Iterator[Item]:
     for topic, order, body in records:
         try:
             item = Item(topic, order, _decode(topic, body))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             log.warning("an entry that can't be read, in the log of %s: %s", topic, format_id(order))
             continue
         if view.shows(item.body):

@@ -15,9 +15,8 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import Any
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
 from stream.outbox import BINARY, TEXT, Frame, Outbox
+from stream.strict import StrictProtocol
 from wire.protocol import CLOSE_CODES
 
 __all__ = ["EXTENSION", "PreparedOutbox", "PreparedProtocol"]
@@ -32,7 +31,7 @@ def _nothing() -> None:
     pass
 
 
-class PreparedProtocol(WebSocketsSansIOProtocol):
+class PreparedProtocol(StrictProtocol):
     """One connection. After the handshake whoever has it from the scope's extensions may write whole frames, beside
     what goes by `send`."""
 

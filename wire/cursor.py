@@ -91,7 +91,7 @@ def parse_cursor(text: str, partitions: int) -> Cursor:
 
 def _order(newest: int, before: int, packed: list[int]) -> int:
     ms, n = newest - before + 1, _take(packed)
-    if ms < 0 or n >= 10**10:
+    if ms < 0 or n > _SEQUENCE:
         raise ValueError("a cursor of something else")
     return ms << SEQUENCE_BITS | n
 

@@ -18,7 +18,9 @@ def parse_id(id: str | bytes) -> int:
     ms, _, n = text.partition("-")
     if not (ms.isdecimal() and n.isdecimal() and len(ms) <= 15 and len(n) <= 10 and text.isascii()):
         raise ValueError(f"not an id: {id!r:.64}")
-    return int(ms) << SEQUENCE_BITS | int(n)
+    if (sequence := int(n)) > _SEQUENCE:
+        raise ValueError(f"not an id that the store gives: {id!r:.64}")
+    return int(ms) << SEQUENCE_BITS | sequence
 
 
 def format_id(order: int) -> str:

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from wire.data import check_data
+
 __all__ = [
+    "UNREADABLE",
     "Body",
     "Clock",
     "Message",
@@ -54,9 +57,19 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 Body = Reading | Message
 
+UNREADABLE = (ValueError, RecursionError)  # what decoding raises; of msgspec's errors the base is ValueError
+
 encode = msgspec.msgpack.Encoder().encode
 decode_reading = msgspec.msgpack.Decoder(Reading).decode
-decode_message = msgspec.msgpack.Decoder(Message).decode
+_decode_message = msgspec.msgpack.Decoder(Message).decode
+
+
+def decode_message(body: bytes) -> Message:
+    """The message in a body. Raises one of UNREADABLE when there is none, or one that JSON can't carry: who sends a
+    frame must not have to ask."""
+    message = _decode_message(body)
+    check_data(message.data, -1)  # what a device sent with a reply lies one level deeper
+    return message
 
 
 def split(payload: bytes) -> tuple[str, bytes]:

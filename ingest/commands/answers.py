@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import msgspec
 from redis.asyncio import Redis
 
 from wire import keys
 from wire.command import Reply, reply_of
 from wire.ids import format_id, parse_id
 from wire.partition import Partition
-from wire.reading import Reading, decode_message, decode_reading
+from wire.reading import UNREADABLE, Reading, decode_message, decode_reading
 from wire.store import parse_entry, parse_state
 
 __all__ = ["Answers", "Presence", "presence_in", "read_answers"]
@@ -70,5 +69,5 @@ def _replies(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[tuple[
     for id, fields in entries:
         try:
             yield parse_id(id), reply_of(decode_message(parse_entry(fields)))
-        except (KeyError, msgspec.DecodeError):
+        except (KeyError, *UNREADABLE):
             continue

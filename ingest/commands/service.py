@@ -29,7 +29,7 @@ from wire.clock import now_ms
 from wire.command import Command, Reply, decode_command, reply_of
 from wire.errors import PayloadError, TopicError, Unavailable
 from wire.ids import LAST, parse_id
-from wire.reading import decode_message, decode_reading, encode, split
+from wire.reading import UNREADABLE, decode_message, decode_reading, encode, split
 from wire.store import Entry
 from wire.topics import Vehicle, parse
 
@@ -222,7 +222,7 @@ class Commands:
     def _hear(self, topic: str, payload: bytes) -> None:
         """What a bridge has just stored."""
         vehicle, _, kind = topic.rpartition("/")
-        with suppress(ValueError, msgspec.DecodeError):  # anyone with redis-cli may publish anything
+        with suppress(*UNREADABLE):  # anyone with redis-cli may publish anything
             id, body = split(payload)
             if kind == "replies":
                 self._answer(vehicle, parse_id(id), reply_of(decode_message(body)))
@@ -254,7 +254,7 @@ def _read(entry: Taken) -> tuple[str, Command]:
     try:
         topic, command = entry.fields[b"topic"].decode(), decode_command(entry.fields[b"b"])
         parsed = parse(topic)
-    except (KeyError, ValueError, msgspec.DecodeError, TopicError) as error:
+    except (KeyError, *UNREADABLE, TopicError) as error:
         raise PayloadError("bad_command", str(error)) from None
     if not isinstance(parsed, Vehicle) or parsed.kind != "commands":
         raise PayloadError("bad_command", f"not a topic of commands: {topic[:128]!r}")

@@ -20,6 +20,7 @@ __all__ = ["decode_senml", "decode_senml_cbor"]
 _VERSION = 10
 _ABSOLUTE = 1 << 28  # seconds: a smaller time is relative to now (section 4.5.3)
 _MAX_SECONDS = 1 << 43
+_MAX_NAME = 256  # characters: what a client can ask for by name
 _LABELS = {-6: "bs", -5: "bv", -4: "bu", -3: "bt", -2: "bn", -1: "bver"} | dict(
     enumerate(("n", "u", "v", "vs", "vb", "s", "t", "ut", "vd"))
 )
@@ -108,6 +109,8 @@ def _resolved(records: list[_Record], received: int) -> Iterator[tuple[_Time, st
         signal = record.n if record.n and one_base else f"{record.bn}{record.n}"
         if not signal:
             raise PayloadError("bad_record", "a record without a name")
+        if len(signal) > _MAX_NAME:  # a base name that each of many records carries would multiply the payload
+            raise PayloadError("bad_record", f"{signal[:64]!r}: a name of more than {_MAX_NAME} characters")
         time, value, total = _time(record, received), _value(record), _sum(record.bs, record.s)
         if value is UNSET and total is UNSET:
             raise PayloadError("bad_record", f"{signal[:64]!r} has no value")

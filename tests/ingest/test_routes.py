@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import routes as module
-from ingest.routes import ALL_FORMATS, Layout, Routes, parse_layouts
+from ingest.routes import ALL_FORMATS, Layout, Routes, overlap, parse_layouts
 from tests.ingest.payload.wires import metric, payload
 from wire.errors import PayloadError, TopicError
 from wire.reading import Reading
@@ -37,6 +37,21 @@ def read(found: Routes, name: str, data: bytes, content_type: str | None = None)
 
 def as_json(found: Any) -> bytes:
     return json.dumps(found).encode()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("a/+", "+/b", True),
+        ("a/#", "a/b/c", True),
+        ("a/#", "a", True),  # the level before it included
+        ("a/#", "b", False),
+        ("a", "a/+", False),
+        ("a/+/c", "a/#", True),
+    ],
+)
+def test_filters_overlap_when_a_topic_fits_both(one: str, other: str, shared: bool) -> None:
+    assert overlap(one, other) is overlap(other, one) is shared
 
 
 def test_without_layouts_the_topics_are_ours_and_json() -> None:

@@ -91,6 +91,12 @@ def test_a_broker_that_refuses_or_talks_nonsense(data: bytes, why: str) -> None:
         feed(new(), data)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the codec also prints it
+def test_a_broker_that_sends_text_that_is_not_utf8() -> None:
+    with pytest.raises(Unavailable, match="not UTF-8"):
+        feed(connected(), b"\x30\x05\x00\x02a\xff\x00")
+
+
 @given(qos=st.lists(st.sampled_from([0, 1]), max_size=30), cuts=st.lists(st.integers(0, 2_000)))
 def test_messages_come_whole_and_in_order_however_the_stream_is_cut(qos: list[int], cuts: list[int]) -> None:
     stream = b"".join(publish(n, q) for n, q in enumerate(qos))

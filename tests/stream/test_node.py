@@ -394,8 +394,13 @@ async def test_garbage_on_a_channel_is_counted_and_harms_nothing(node: Node, sto
         b"1-1 " + encode(Reading(1, {}))[:-1],
         b"1-1 " + encode({"ts": "x", "values": {}}),
         b"1-1 " + encode({"ts": 1, "values": {"a": [1]}}),
+        b"9999999999999-9999999999 " + encode(Reading(1, {})),
+        b"9999999999999-1 \x82\xa2ts\x01\xa4data" + b"\x91" * 5_000 + b"\xc0",
+        b"9999999999999-1 \x83\xa2ts\x01\xa6values\x80\xa1x" + b"\x91" * 5_000 + b"\xc0",
+        b"9999999999999-1 \x82\xa2ts\x01\xa4data\xd4\x05\x00",  # an extension: no JSON can say it
+        b"9999999999999-1 \x82\xa2ts\x01\xa4data\x81\x91\x01\x02",
     ]
-    for channel in (TOPIC, "rooms/ops", "fleets/berlin/v1/nonsense", "fleets/berlin/\xff"):
+    for channel in (TOPIC, "rooms/ops", "fleets/berlin/v1/nonsense", "fleets/berlin/\xff", "fleets/x", "rooms/"):
         for payload in garbage:
             await store.redis.publish(channel, payload)
     await store.redis.publish(b"fleets/\xff/v1/telemetry", b"1-1 " + encode(Reading(1, {})))

@@ -52,6 +52,7 @@ def test_an_id_is_read_from_bytes_too(pair: tuple[int, int]) -> None:
         "\u0661-\u0662",
         "1" * 16 + "-0",
         "0-" + "1" * 11,
+        "0-4294967296",  # it would order behind 0-0 of a later millisecond
     ],
 )
 def test_what_is_no_id_is_refused(text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.reading import Message, Reading, decode_message, decode_reading, encode, split
+from wire.reading import UNREADABLE, Message, Reading, decode_message, decode_reading, encode, split
 
 DEFAULTS = {"seq": None, "historical": False, "received": None, "clock": "device", "sender": None}
 
@@ -73,6 +73,23 @@ def test_a_reading_can_be_told_as_json(reading: Reading) -> None:
 
 def test_what_is_usual_is_left_out() -> None:
     assert others_read(encode(Reading(1, {"Speed": 2.5}))) == {"ts": 1, "values": {"Speed": 2.5}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xd4\x05\x00",
+        b"\xc4\x01x",
+        b"\x81\x01\x02",
+        b"\x81\x91\x01\x02",
+        b"\x91" * 40 + b"\xc0",
+        b"\x91" * 5_000 + b"\xc0",
+    ],
+    ids=["extension", "bytes", "a key that is a number", "a key that is an array", "deep", "deeper"],
+)
+def test_a_message_that_json_can_not_carry_is_none(data: bytes) -> None:
+    with pytest.raises(UNREADABLE):
+        decode_message(b"\x82\xa2ts\x01\xa4data" + data)
 
 
 @given(st.from_regex(r"[0-9]{1,15}-[0-9]{1,9}", fullmatch=True), st.binary())

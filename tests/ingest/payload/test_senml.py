@@ -162,6 +162,8 @@ BAD: dict[str, tuple[str, Any]] = {
     "empty": ("no_values", []),
     "no name": ("bad_record", [{"v": 1}]),
     "no value": ("bad_record", [{"n": "a"}]),
+    "a long name": ("bad_record", [{"n": "a" * 257, "v": 1}]),
+    "a long base name": ("bad_record", [{"bn": "a" * 257, "n": "b", "v": 1}, {"bn": "c", "n": "b", "v": 1}]),
     "two values": ("bad_record", [{"n": "a", "v": 1, "vb": True}]),
     "value of text": ("bad_record", [{"n": "a", "v": "1"}]),
     "null": ("bad_record", [{"n": "a", "v": None}]),
