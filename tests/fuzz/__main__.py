@@ -17,14 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.mutation import repeated
+from tests.fuzz.mutation import MOST_BYTES, repeated
 from tests.fuzz.target import Target, attempt
 from tests.fuzz.targets import TARGETS
 
 __all__ = ["main"]
 
 FOUND = Path("build/fuzz")
-MOST_BYTES = 4_096  # of an input
 HANG_SECONDS = 20  # for one input, by the clock
 MEMORY_MB = 1_024
 REPORT_SECONDS = 10.0
@@ -96,7 +95,7 @@ def _blind(target: Target, inputs: int, seed: int) -> Path | None:
     pool = [file.read_bytes() for file in target.corpus]
     mutate, begun, reported = repeated(target.mutate), time.monotonic(), time.monotonic()
     for count in range(inputs):
-        data = mutate(random.choice(pool), random)[:MOST_BYTES]
+        data = mutate(random.choice(pool), random)
         try:
             attempt(target, data)
         except BaseException as error:

@@ -7,10 +7,11 @@ import struct
 from collections.abc import Callable, Sequence
 from random import Random
 
-__all__ = ["Mutate", "chunked", "chunks", "of_bytes", "of_text", "packed", "repeated"]
+__all__ = ["MOST_BYTES", "Mutate", "chunked", "chunks", "of_bytes", "of_text", "packed", "repeated"]
 
 Mutate = Callable[[bytes, Random], bytes]
 
+MOST_BYTES = 8_192
 LONG = (16, 64, 200, 1_025, 5_000)
 NUMBERS = (0, 1, 2, 125, 126, 127, 128, 255, 256, 65_535, 65_536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
 CHARACTERS = "\x00\t\n\r \"'%&+#/\\?*$@:;=,.-_~{}[]()<>|0189aZéßΩ中🚲\u200b\u2028\uffff"
@@ -102,11 +103,11 @@ def chunked(payload: Mutate, kinds: int) -> Mutate:
 
 
 def repeated(mutate: Mutate, most: int = 4) -> Mutate:
-    """The mutation, once or several times over."""
+    """The mutation, once or several times over; what gets long is cut."""
 
     def several(data: bytes, random: Random) -> bytes:
         for _ in range(random.randrange(1, most + 1)):
-            data = mutate(data, random)
+            data = mutate(data, random)[:MOST_BYTES]
         return data
 
     return several
