@@ -328,6 +328,9 @@ def stream(
 def simulate(
     mqtt_url: MqttUrl = "mqtt://127.0.0.1:1883",
     mqtt_version: Annotated[Literal["3.1.1", "5"], typer.Option(help="MQTT version of the devices.")] = "3.1.1",
+    mqtt_ca: MqttCa = None,
+    mqtt_cert: MqttCert = None,
+    mqtt_key: MqttKey = None,
     fleet: Annotated[str, typer.Option(help="Name of the fleet; a city's name puts it there.")] = "berlin",
     vehicles: Annotated[
         int | None, typer.Option(help="Vehicles that drive through the city.  [default: 10, or 0 with tracks]")
@@ -358,15 +361,19 @@ def simulate(
         fleetwire simulate --gpx track.gpx --speedup 10 --manifest truth.json
 
         fleetwire simulate --fleet tokyo --vehicles 1000 --gateway --seconds 60
+
+        fleetwire simulate --gateway --mqtt-url mqtts://broker --mqtt-ca ca.crt --mqtt-cert gw.crt --mqtt-key gw.key
     """
     from fleetwire.logs import configure
     from fleetwire.simulation import drive
+    from ingest.tls import context
     from simulator.run import SimulatorSettings
 
     tracks = (*(gpx or ()), *(route or ()), *(trace or ()))
     settings = SimulatorSettings(
         mqtt_url=mqtt_url,
         mqtt_version=mqtt_version,
+        tls=context(mqtt_ca, mqtt_cert, mqtt_key) if mqtt_ca or mqtt_cert else None,
         fleet=fleet,
         vehicles=(0 if tracks else 10) if vehicles is None else vehicles,
         hz=hz,

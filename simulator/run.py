@@ -29,12 +29,14 @@ class SimulatorSettings:
     """What to drive, and where to.
 
     `seconds`: None is until stopped. `start_ms`: the fleet's time at its start, epoch milliseconds; None is the
-    real time. `gateway`: one connection for the whole fleet. `wait_s`: how long to wait for a broker that can't be
-    reached at the start. With tracks and without vehicles the run ends when the tracks have.
+    real time. `tls`: how to speak with a broker at mqtts://, if not as the system does. `gateway`: one connection for
+    the whole fleet. `wait_s`: how long to wait for a broker that can't be reached at the start. With tracks and
+    without vehicles the run ends when the tracks have.
     """
 
     mqtt_url: str = "mqtt://127.0.0.1:1883"
     mqtt_version: Literal["3.1.1", "5"] = "3.1.1"
+    tls: ssl.SSLContext | None = None
     fleet: str = "berlin"
     vehicles: int = 10
     hz: float = 1.0
@@ -106,7 +108,7 @@ async def simulate(
         clock=clock,
         ledger=ledger,
         opening=asyncio.Semaphore(_OPENING),
-        tls=ssl.create_default_context() if address.tls else None,
+        tls=(settings.tls or ssl.create_default_context()) if address.tls else None,
         mqtt_version=settings.mqtt_version,
         end_ms=inf if settings.seconds is None else settings.seconds * 1_000,
         patience_s=settings.wait_s,

@@ -108,9 +108,11 @@ class Production(NamedTuple):
 
 
 @contextmanager
-def production(folder: Path, certs: Path, again: Production | None = None) -> Iterator[Production]:
-    """The broker of production.conf, with its data in `folder`, and in `certs` what `fleetwire device` has made; on
-    the ports of one that ran before, to start it `again`."""
+def production(
+    folder: Path, certs: Path, again: Production | None = None, acl: Path = ROOT / "mosquitto" / "devices.acl"
+) -> Iterator[Production]:
+    """The broker of production.conf, with its data in `folder`, in `certs` what `fleetwire device` has made, and
+    `acl` for devices; on the ports of one that ran before, to start it `again`."""
     ports = again[:4] if again else tuple(free_port() for _ in range(4))
     devices, passwords, bridges, opened = ports
     text = edited(
@@ -121,6 +123,7 @@ def production(folder: Path, certs: Path, again: Production | None = None) -> It
             "listener 8885": f"listener {bridges} 127.0.0.1",
             "/mosquitto/data/": f"{folder}/",
             "/mosquitto/config/certs/": f"{certs}/broker/",
+            "/mosquitto/config/devices.acl": str(acl),
             "/mosquitto/config/": f"{ROOT}/mosquitto/",
         },
     )

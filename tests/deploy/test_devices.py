@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from fleetwire.cli import app
-from tests.deploy.deployed import ROOT, Production, check, listing, production, services, shell
+from tests.deploy.deployed import ROOT, Production, check, edited, listing, production, services, shell
 from tests.ingest import bridge as bridges
 from tests.programs import eventually, find, fleetwire, free_port
 from wire.clock import now_ms
@@ -264,6 +264,26 @@ def test_a_password_gives_the_rights_of_its_name(broker: Production, certs: Path
     for name in ("v1", "v3"):
         assert "RC:0" in passing(broker, certs).publish(f"fleets/berlin/{name}/commands", name)
     assert v3.collect(1) == ["fleets/berlin/v3/commands v3"]
+
+
+def test_a_gateway_carries_its_fleet_and_no_other(tmp_path: Path, certs: Path) -> None:
+    device(certs, "add", "berlin/gateway")
+    acl = tmp_path / "devices.acl"
+    said = edited("mosquitto/devices.acl", {"#user berlin": "user berlin", "#topic ": "topic "})
+    acl.write_text(said)
+    with production(tmp_path, certs, acl=acl) as broker:
+        gateway, everything = vehicle(broker, certs, "berlin/gateway"), anyone(broker)
+        everything.subscribe("fleets/+/+/telemetry")
+        assert NOT_AUTHORISED in gateway.publish("fleets/munich/v1/telemetry")
+        assert NOT_AUTHORISED in gateway.publish("fleets/berlin/v1/commands")
+        url, path = f"mqtts://localhost:{broker.certificate_port}", certs / "devices/berlin/gateway"
+        files = ("--mqtt-ca", str(certs / "broker/ca.crt"), "--mqtt-cert", f"{path}.crt", "--mqtt-key", f"{path}.key")
+        options = ("--gateway", "--vehicles", "2", "--hz", "20", "--seconds", "0.5", "--mqtt-url", url, *files)
+        with fleetwire("simulate", *options) as simulator:
+            assert simulator.wait(30) == 0, simulator.output
+            sent = re.search(r"sent (\d+) readings", simulator.output)
+        assert sent is not None
+        assert len(everything.collect(int(sent[1]))) == int(sent[1]) > 0
 
 
 def test_an_operator_commands_and_reads_replies(broker: Production, certs: Path) -> None:
