@@ -17,6 +17,8 @@ __all__ = ["Entries", "Logs", "Reach", "Reader", "Record", "Stretch", "by_topic"
 T = TypeVar("T")
 
 READ_ENTRIES = 4_000
+READ_BYTES = 8_388_608  # of them, as far as those before tell
+FIRST_ENTRIES = 500  # when there are none before
 AHEAD = 2  # topics that are asked for while another is worked on
 LEAST = 10  # entries of one topic that are worth a command
 ASKED = 500  # commands under way at once
@@ -101,26 +103,26 @@ async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) ->
     """All logs together, some records at a time. `at_once`: how many are read at once, of all logs."""
     sources = [_Source(name, reach.after) for name in reach.names]
     at_once = min(at_once, READ_ENTRIES)
-    await _fill(reader, reach.until, sources, at_once)
+    size = await _fill(reader, reach.until, sources, at_once, 0)
     heap = [(source.head, place) for place, source in enumerate(sources) if source.records]
     heapify(heap)
     found: list[Record] = []
-    size = 0
+    given = 0
     while heap:
         place = heap[0][1]
         source = sources[place]
         record = source.records.popleft()
         found.append(record)
-        size += len(record.body)
+        given += len(record.body)
         if not source.records and source.open:
-            await _fill(reader, reach.until, sources, at_once)
+            size = await _fill(reader, reach.until, sources, at_once, size) or size
         if source.records:
             heapreplace(heap, (source.head, place))
         else:
             heappop(heap)
-        if len(found) == SLICE or size >= SLICE_BYTES or not heap:
+        if len(found) == SLICE or given >= SLICE_BYTES or not heap:
             yield found
-            found, size = [], 0
+            found, given = [], 0
 
 
 async def lost(reader: Reader, names: Iterable[str], after: int) -> int:
@@ -155,14 +157,27 @@ class _Source:
             self.reached = self.records[-1].order
 
 
-async def _fill(reader: Reader, until: int, sources: Sequence[_Source], at_once: int) -> None:
-    """Read on in all logs of which not much is left: mostly they run out together."""
+async def _fill(reader: Reader, until: int, sources: Sequence[_Source], at_once: int, size: int) -> int:
+    """Read on in all logs of which not much is left: mostly they run out together. `size`: what an entry has had in
+    bytes, 0 when nobody knows yet. Returns what these have; 0 when there were none."""
     unread = [source for source in sources if source.open]
-    count = max(LEAST, at_once // max(1, len(unread)))
+    count = _share(len(unread), at_once, size)
+    entries = read = 0
     for some in chunks((source for source in unread if len(source.records) <= count // 2), ASKED):
         answers = [reader.entries(source.topic, source.reached, until, count) for source in some]
         for source, answer in zip(some, answers, strict=True):
-            source.feed(await _answered(answer), count)
+            found = await _answered(answer)
+            source.feed(found, count)
+            entries += len(found.bodies)
+            read += sum(map(len, found.bodies))
+    return -(-read // entries) if entries else 0
+
+
+def _share(logs: int, at_once: int, size: int) -> int:
+    """How many entries are read of each of so many logs."""
+    if not logs or not size:
+        return max(1, min(at_once, FIRST_ENTRIES) // max(1, logs))
+    return max(1, min(max(LEAST, at_once // logs), READ_BYTES // (size * logs)))
 
 
 def _order(id: bytes) -> int:

@@ -29,6 +29,7 @@ log = logging.getLogger("fleetwire.stream.past")
 
 SLICE_BYTES = 262_144  # of readings that are added up at once: some 4 ms
 SLICE_ITEMS = 250  # windows that are encoded at once
+PAGE_BYTES = 4_194_304  # a page ends with the item, or the topic, that reaches this
 
 
 class Page(NamedTuple):
@@ -121,30 +122,33 @@ class Past:
 
     async def _readings(self, reader: Reader, reach: Reach, view: View, limit: int) -> tuple[list[Raw], str | None]:
         data: list[Raw] = []
-        reached = reach.after
+        reached, size = reach.after, 0
         async with aclosing(in_order(reader, reach, limit + 1)) as slices:
             async for records in slices:
                 async with self._turns:
                     for item in _items(records, view):
                         # What has the same id, in another partition, goes on the same page.
-                        if len(data) >= limit and item.order > reached:
+                        if (len(data) >= limit or size >= PAGE_BYTES) and item.order > reached:
                             return data, format_id(reached)
-                        data.append(Raw(item.encoded(view)))
+                        data.append(Raw(encoded := item.encoded(view)))
                         reached = item.order
+                        size += len(encoded)
         return data, None
 
     async def _windows(
         self, reader: Reader, reach: Reach, view: View, window: int, limit: int
     ) -> tuple[list[Raw], str | None]:
         data: list[Raw] = []
-        reached = ""
+        reached, size = "", 0
         async with aclosing(self._buckets(reader, reach, view, window, limit)) as found:
             async for topic, buckets in found:
-                if data and len(data) + len(buckets) > limit:
+                if data and (len(data) + len(buckets) > limit or size >= PAGE_BYTES):
                     return data, reached
                 for some in chunks(buckets.items(), SLICE_ITEMS):
                     async with self._turns:
-                        data += [Raw(encode(item, view.format)) for item in some]
+                        items = [encode(item, view.format) for item in some]
+                        data += map(Raw, items)
+                        size += sum(map(len, items))
                 reached = topic
         return data, None
 

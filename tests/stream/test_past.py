@@ -114,6 +114,18 @@ async def whole(found: Past, command: protocol.History) -> list[Event]:
     return [json.loads(line) for line in b"".join([piece async for piece in pieces]).splitlines()]
 
 
+@pytest.mark.parametrize("window", [None, 1_000])
+async def test_a_page_is_only_so_big(redis: Redis, monkeypatch: pytest.MonkeyPatch, window: int | None) -> None:
+    """However much may be in it: what is said in rooms may be large."""
+    monkeypatch.setattr(past, "PAGE_BYTES", 1_000)
+    await fill(redis, [(topic, 0, {"Speed": n, "s": "x" * 300}, "b") for n in range(10) for topic in TOPICS])
+    found = await pages(of(redis), asked(window=window))
+    assert len(found) > 1
+    assert all(len(json.dumps(page)) < 3_000 for page in found)
+    once = await whole(of(redis), asked(window=window))
+    assert [item for page in found for item in page] == once
+
+
 # Readings
 
 
