@@ -23,7 +23,7 @@ from bench.child import Child, child
 from bench.crowd import allow_files
 from bench.feeder import Feeder
 from bench.figures import Figure, Found, conclude, count, progress, resident
-from bench.programs import redis_server
+from bench.programs import CROWDED, redis_server
 from fleetwire.embedded import free_port
 from fleetwire.parts import part, ready
 from wire.clock import now_ms
@@ -61,7 +61,7 @@ async def idle(connections: int, readings: int) -> Found:
         await feeder.introduce([TOPIC])
         await feeder.store([(TOPIC, Reading(now_ms(), {"n": 0}))])
         port = free_port()
-        options = ("--port", str(port), "--redis-url", f"redis://127.0.0.1:{redis.port}")
+        options = ("--port", str(port), "--redis-url", f"redis://127.0.0.1:{redis.port}", *CROWDED)
         node = await stack.enter_async_context(part("node", "stream", *options, logs=logs))
         await ready(node, f"http://127.0.0.1:{port}/readyz")
 

@@ -19,6 +19,7 @@ from fleetwire.parts import Part, cpu_seconds
 from wire.errors import Unavailable
 
 __all__ = [
+    "CROWDED",
     "Server",
     "find",
     "listens",
@@ -34,6 +35,7 @@ __all__ = [
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
 START_SECONDS = 10
 READY_SECONDS = 30
+CROWDED = ("--address-connections", "0")  # options of a node whose thousands of clients are all here
 NODE_MAJOR = 20
 
 # Nothing may be dropped, and no delay of the kernel's may be measured.
@@ -100,7 +102,7 @@ async def redis_server(logs: Path) -> AsyncIterator[Server]:
 async def stream_node(name: str, redis: Server, logs: Path) -> AsyncIterator[Server]:
     """A node of ours that is ready. Raises Unavailable when it does not start."""
     port = free_port()
-    options = ("--port", str(port), "--redis-url", f"redis://127.0.0.1:{redis.port}")
+    options = ("--port", str(port), "--redis-url", f"redis://127.0.0.1:{redis.port}", *CROWDED)
     async with parts.part(name, "stream", *options, logs=logs) as part:
         await parts.ready(part, f"http://127.0.0.1:{port}/readyz")
         yield Server(port, part)

@@ -15,6 +15,7 @@ import msgspec
 import typer
 from dotenv import find_dotenv, load_dotenv
 
+from fleetwire import options
 from wire.errors import FleetwireError
 
 __all__ = ["main"]
@@ -277,6 +278,22 @@ def stream(
     drain_s: Annotated[
         float, typer.Option(envvar="FLEETWIRE_DRAIN_S", help="Seconds that a client may take nothing (then 4008).")
     ] = 30.0,
+    connections: options.Connections = 20_000,
+    subject_connections: options.SubjectConnections = 1_000,
+    address_connections: options.AddressConnections = 1_000,
+    trusted_proxies: options.TrustedProxies = None,
+    origin: options.Origins = None,
+    commands_s: options.CommandsS = 50.0,
+    commands_burst: options.CommandsBurst = 1_000,
+    bytes_s: options.BytesS = 262_144,
+    bytes_burst: options.BytesBurst = 1_048_576,
+    authorize_s: options.AuthorizeS = 10.0,
+    head_s: options.HeadS = 10.0,
+    head_bytes: options.HeadBytes = 16_384,
+    half_open: options.HalfOpen = 2_048,
+    history_s: options.HistoryS = 604_800,
+    history_topics: options.HistoryTopics = 10_000,
+    histories: options.Histories = 8,
     log_entries: LogEntries = 1_000,
     log_age_s: LogAge = 3_600,
     retention: Kinds = "",
@@ -297,8 +314,28 @@ def stream(
         FLEETWIRE_JWT_KEY=… fleetwire stream
     """
     from fleetwire.logs import configure
+    from stream.limits import Limits
     from stream.settings import Settings
     from wire.retention import parse_retention
+
+    limits = Limits(
+        connections=connections,
+        subject_connections=subject_connections,
+        address_connections=address_connections,
+        trusted_proxies=tuple(trusted_proxies or ()),
+        origins=tuple(origin or ()),
+        commands_s=commands_s,
+        commands_burst=commands_burst,
+        bytes_s=bytes_s,
+        bytes_burst=bytes_burst,
+        authorize_s=authorize_s,
+        head_s=head_s,
+        head_bytes=head_bytes,
+        half_open=half_open,
+        history_s=history_s,
+        history_topics=history_topics,
+        histories=histories,
+    )
 
     settings = Settings(
         redis_url=redis_url,
@@ -310,14 +347,17 @@ def stream(
         outbox_bytes=outbox_bytes,
         drain_s=drain_s,
         retention=parse_retention(retention, log_entries, log_age_s),
+        limits=limits,
     )
     configure(log_format)
     if workers == 1:
+        from fleetwire.head import Head
         from fleetwire.serve import serve
         from stream.app import create_app
         from stream.prepared import PreparedProtocol
 
-        serve(create_app(settings), host, port, frame_bytes=frame_bytes, ws=PreparedProtocol)
+        head = Head(limits.head_s, limits.head_bytes, limits.half_open)
+        serve(create_app(settings), host, port, frame_bytes=frame_bytes, ws=PreparedProtocol, head=head)
     else:
         from fleetwire.workers import serve_workers
 

@@ -7,17 +7,23 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 
 from fleetwire.acceptor import Acceptor
+from fleetwire.head import Head, HeadProtocol, Waiting
 from wire.errors import SettingsError, Unavailable
 
 __all__ = ["GRACEFUL_SECONDS", "Server", "bind", "serve"]
 
 GRACEFUL_SECONDS = 10
+
+HEAD = Head()
+IDLE_SECONDS = 5  # that a connection may stay without a request, after one
+PATIENCE_MS = 32_000  # that a peer may confirm nothing of what it was sent: it could stay for ever, reading nothing
 
 Protocol = type[asyncio.Protocol] | str
 
@@ -26,10 +32,13 @@ class Server(uvicorn.Server):
     """Serves an app on one listener until SIGINT or SIGTERM.
 
     `frame_bytes`: largest WebSocket message that a client may send (1009). `ws`: what speaks WebSocket, a protocol
-    class or uvicorn's name for one. `app.state.drain()`, if there is one, is called when the stop begins.
+    class or uvicorn's name for one. `head`: what the head of a request may take. `app.state.drain()`, if it is
+    there, is called when the stop begins, and `app.state.refused(reason)` when a connection is not served.
     """
 
-    def __init__(self, app: Starlette, *, frame_bytes: int = 65_536, ws: Protocol = "websockets-sansio") -> None:
+    def __init__(
+        self, app: Starlette, *, frame_bytes: int = 65_536, ws: Protocol = "websockets-sansio", head: Head = HEAD
+    ) -> None:
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -43,11 +52,14 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             proxy_headers=False,  # nobody asks for the client's address; 0.6 KB a client
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         super().__init__(config)
         self._acceptors: list[Acceptor] = []
         self._drain: Callable[[], None] = getattr(app.state, "drain", lambda: None)
+        self._refused: Callable[[str], None] = getattr(app.state, "refused", lambda reason: None)
+        self._head = head
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve. Raises Unavailable when the app's background work failed."""
@@ -58,11 +70,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
-        self._acceptors = [Acceptor(listener, self._protocol, self.config.backlog) for listener in sockets or ()]
-
-    def _protocol(self) -> asyncio.Protocol:
         options = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        return self.config.http_protocol_class(**options)
+        protocol = partial(HeadProtocol, Waiting(self._head, self._refused), **options)
+        self._acceptors = [Acceptor(listener, protocol, self.config.backlog) for listener in sockets or ()]
 
     async def on_tick(self, counter: int) -> bool:
         # A lifespan that failed has taken its background work with it: nothing left to serve.
@@ -90,14 +100,20 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    app: Starlette, host: str, port: int, *, frame_bytes: int = 65_536, ws: Protocol = "websockets-sansio"
+    app: Starlette,
+    host: str,
+    port: int,
+    *,
+    frame_bytes: int = 65_536,
+    ws: Protocol = "websockets-sansio",
+    head: Head = HEAD,
 ) -> None:
     """Serve an app in this process, as `Server` does.
 
     Raises SettingsError when the port is taken, Unavailable when the app's background work failed.
     """
     with bind(host, port) as listener:
-        Server(app, frame_bytes=frame_bytes, ws=ws).run([listener])
+        Server(app, frame_bytes=frame_bytes, ws=ws, head=head).run([listener])
 
 
 def bind(host: str, port: int, *options: int) -> socket.socket:
@@ -110,6 +126,8 @@ def bind(host: str, port: int, *options: int) -> socket.socket:
     try:
         for option in (socket.SO_REUSEADDR, *options):
             listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        with suppress(AttributeError):  # Linux has it; what it accepts inherits it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PATIENCE_MS)
         listener.bind((host, port))
     except OSError as error:
         listener.close()

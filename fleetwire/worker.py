@@ -9,6 +9,7 @@ import sys
 import msgspec
 from prometheus_client import values
 
+from fleetwire.head import Head
 from fleetwire.logs import configure
 from fleetwire.serve import Server, bind
 from fleetwire.workers import SERVES, Order
@@ -39,8 +40,9 @@ def main() -> None:
     values.ValueClass = values.MultiProcessValue(lambda: order.number)  # type: ignore[no-untyped-call]
     try:
         with bind(order.host, order.port, socket.SO_REUSEPORT) as listener:
-            app, size = create_app(order.settings), order.settings.frame_bytes
-            _Worker(app, frame_bytes=size, ws=PreparedProtocol).run([listener])
+            app, size, limits = create_app(order.settings), order.settings.frame_bytes, order.settings.limits
+            head = Head(limits.head_s, limits.head_bytes, limits.half_open)
+            _Worker(app, frame_bytes=size, ws=PreparedProtocol, head=head).run([listener])
     except FleetwireError as error:
         print(error, flush=True)
         sys.exit(2)

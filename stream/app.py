@@ -67,6 +67,7 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.node = node
     app.state.drain = node.drain
+    app.state.refused = node.refused
     return app
 
 

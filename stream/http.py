@@ -15,6 +15,9 @@ from wire.errors import CommandError, FleetwireError, TopicError
 
 __all__ = ["error_response", "grants", "http_error_response", "json_response", "node"]
 
+LATER = (429, 503)  # of what HTTP says with these, it also says when to try again
+LATER_SECONDS = 5
+
 
 def node(connection: HTTPConnection) -> Node:
     """The node that serves a request or WebSocket."""
@@ -60,4 +63,6 @@ def _refusal(request: Request, error: CommandError, headers: Mapping[str, str] |
     response.headers.update(headers or {})
     if number == 401:
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, wants it
+    if number in LATER:
+        response.headers["Retry-After"] = str(LATER_SECONDS)
     return response

@@ -12,6 +12,11 @@ __all__ = ["Metrics"]
 
 SAMPLE_MS = 50
 HOP_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+REFUSALS = (
+    *("connections", "subject", "address", "origin", "authorize"),
+    *("commands", "flood", "history_span", "history_topics", "histories"),
+    *("half_open", "head_late", "head_big", "head_bad"),
+)
 
 
 class Metrics:
@@ -27,6 +32,10 @@ class Metrics:
         self.gaps = self._counter("gaps", "Gaps announced to clients")
         self.commands = self._counter("commands", "Commands carried out", "action")
         self.errors = self._counter("errors", "Error replies", "reason")
+        self.refusals = self._counter("refusals", "What was refused because of a limit", "reason")
+        for reason in REFUSALS:
+            self.refusals.labels(reason)
+        self.throttled = self._counter("throttled", "Times that a client sent too fast and was read more slowly")
         self.feed_breaks = self._counter("feed_breaks", "Times that the feed from Redis was lost")
         self.feed_gaps = self._counter(
             "feed_gaps", "Times that the feed said by itself that something did not arrive"

@@ -11,6 +11,7 @@ from store.places import Places
 from stream.answering import answering
 from stream.archive import Archive
 from stream.auth import Authority
+from stream.gate import Gate
 from stream.group import Group
 from stream.history import Moment
 from stream.hub import Hub
@@ -22,6 +23,7 @@ from stream.pages import Pages, moment, read
 from stream.past import Past
 from stream.publisher import Publisher
 from stream.query import Query
+from stream.rate import rate
 from stream.replays import Replays
 from stream.settings import Settings
 from stream.shard import Shard
@@ -42,6 +44,10 @@ class Node:
         self.settings = settings
         self.metrics = Metrics()
         self.authority = Authority(settings.jwt_key)
+        limits = settings.limits
+        self.gate = Gate(limits, self.metrics.refusals)
+        self.commands = rate(limits.commands_s, limits.commands_burst)
+        self.bytes = rate(limits.bytes_s, limits.bytes_burst)
         places = Places(settings.redis_url)
         self.layout = places.layout
         self.hub = Hub(self.layout, Table(), self.metrics)
@@ -107,6 +113,10 @@ class Node:
         self.draining = True
         for outbox in self._outboxes:
             outbox.close(1012)
+
+    def refused(self, reason: str) -> None:
+        """Somebody was not let in: counted."""
+        self.metrics.refusals.labels(reason).inc()
 
     def shards(self, filter: str) -> list[Shard]:
         """Where the topics are that a filter matches."""

@@ -15,7 +15,10 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import Any
 
+from prometheus_client import Counter
+
 from stream.outbox import BINARY, TEXT, Frame, Outbox
+from stream.rate import Rate
 from stream.strict import StrictProtocol
 from wire.protocol import CLOSE_CODES
 
@@ -24,6 +27,9 @@ __all__ = ["EXTENSION", "PreparedOutbox", "PreparedProtocol"]
 EXTENSION = "fleetwire.prepared"  # in the scope's extensions: the connection's PreparedProtocol
 
 NOTSENT_BYTES = 131_072
+PIECE_BYTES = 4_096  # of what came are looked at in one turn of the loop: 680 frames at most
+FRAME_BYTES = 256  # that a frame counts as besides its own: it costs as much to look at
+FRAGMENTS = 1_024  # of a message, at most: each may be empty, so their size says nothing
 CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
 
 
@@ -33,10 +39,18 @@ def _nothing() -> None:
 
 class PreparedProtocol(StrictProtocol):
     """One connection. After the handshake whoever has it from the scope's extensions may write whole frames, beside
-    what goes by `send`."""
+    what goes by `send`. What comes is looked at in pieces, and read only as fast as it may come."""
+
+    __slots__ = ("_frames", "_held", "_rate", "_rest", "_throttled", "_used")  # in the dict they would cost more
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._rate: Rate | None = None
+        self._throttled: Any = None
+        self._used = 0.0  # of the rate
+        self._frames = 0  # in the piece that came last
+        self._rest = b""  # what came and was not looked at yet
+        self._held: asyncio.TimerHandle | None = None  # until more of it is
         self.queue = _Inbox()  # type: ignore[assignment]
         self.writable = _Gate()  # type: ignore[assignment]
         self.on_pause: Callable[[], None] = _nothing
@@ -52,6 +66,9 @@ class PreparedProtocol(StrictProtocol):
         super().connection_lost(exc)
         # What leads back to us goes, or 20 KB a client would wait for the garbage collector, which rests here.
         self.on_pause = self.on_resume = _nothing
+        self._rest = b""
+        if self._held is not None:
+            self._held.cancel()
         if hasattr(self, "scope"):
             self.scope["extensions"].pop(EXTENSION, None)
 
@@ -60,6 +77,78 @@ class PreparedProtocol(StrictProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":
             del self.request, self.response
+
+    def pace(self, rate: Rate, throttled: Counter) -> None:
+        """Read only so many bytes a second, from now on; count the times that there were more."""
+        self._rate, self._throttled = rate, throttled
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport."""
+        if self._rate is None:  # the handshake
+            super().data_received(data)
+        else:
+            self._rest += data
+            if self._held is None and not self.read_paused:
+                self._look()
+
+    def _look(self) -> None:
+        """Look at the next piece, and hold the rest back if it is too early for it, or others have to be served."""
+        assert self._rate is not None
+        piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+        super().data_received(piece)
+        now = self.loop.time()
+        self._used = self._rate.charged(self._used, now, len(piece) + FRAME_BYTES * self._frames)
+        if wait := self._rate.wait(self._used, now):
+            self._throttled.inc()
+            self._hold(wait)
+        elif self._rest and not self.read_paused:
+            self._hold(0)
+
+    def _hold(self, seconds: float) -> None:
+        if not self.transport.is_closing():
+            self._held = self.loop.call_later(seconds, self._release)
+            self.transport.pause_reading()
+
+    def _release(self) -> None:
+        self._held = None
+        if self.read_paused or self.transport.is_closing():
+            return
+        if self._rest:
+            self._look()
+        if self._held is None and not self.read_paused:
+            self.transport.resume_reading()
+
+    async def receive(self) -> Any:
+        """As the server has it; what was held back comes before what is still to be read."""
+        message = await super().receive()
+        if not (self.read_paused or self.transport.is_closing()):
+            if self._held is not None:
+                self.transport.pause_reading()  # the server has resumed it
+            elif self._rest:
+                self._look()
+        return message
+
+    def handle_events(self) -> None:
+        """Called with what a piece had."""
+        self._frames = len(self.conn.events)
+        super().handle_events()
+
+    def handle_ping(self) -> None:
+        """Who does not read gets no pongs that would wait."""
+        if self.writable.closed:  # type: ignore[attr-defined]
+            self.conn.data_to_send()
+        else:
+            super().handle_ping()
+
+    def handle_cont(self, event: Any) -> None:
+        """Called for a fragment."""
+        if self.close_sent:
+            return
+        if len(self.frames) >= FRAGMENTS:
+            self.conn.send_close(1009, "too many fragments")
+            self.handle_parser_exception()
+        else:
+            super().handle_cont(event)
 
     def limit(self, size: int, patience_s: float) -> None:
         """Pause when more bytes wait than that, resume when none do; be lost when the peer confirms nothing for so
@@ -223,6 +312,10 @@ class _Gate:
 
     def __init__(self) -> None:
         self._opened: asyncio.Future[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._opened is not None
 
     def clear(self) -> None:
         if self._opened is None:

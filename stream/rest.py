@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -57,14 +58,9 @@ async def publish(request: Request) -> Response:
     if kind != "application/json":
         # A page from anywhere may have a browser send anything else here, without asking first.
         raise CommandError("unsupported_media_type", "a body is application/json, and says so")
-    allowed = node(request).settings.frame_bytes
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > allowed:
-            raise CommandError("too_big", f"at most {allowed} bytes are taken")
+    body = await _body(request)
     try:
-        asked = msgspec.json.decode(bytes(body), type=_Publish)
+        asked = msgspec.json.decode(body, type=_Publish)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandError("bad_request", str(error)) from None
     allowance = grants(request)
@@ -72,6 +68,20 @@ async def publish(request: Request) -> Response:
     allowance.check("publish", asked.topic)
     id = await node(request).publisher.publish(asked.topic, asked.data, allowance.subject, asked.ttl)
     return json_response({"ts": now_ms(), "id": id})
+
+
+async def _body(request: Request) -> bytes:
+    allowed, seconds = node(request).settings.frame_bytes, node(request).settings.limits.head_s
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > allowed:
+                    raise CommandError("too_big", f"at most {allowed} bytes are taken")
+    except TimeoutError:
+        raise CommandError("bad_request", f"the body did not come within {seconds:g} s") from None
+    return bytes(body)
 
 
 class _Publish(msgspec.Struct, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from stream.auth import Grants
+from stream.gate import Pass
 from stream.group import Group
 from stream.item import View
 from stream.member import Member
@@ -19,6 +20,7 @@ from stream.node import Node
 from stream.outbox import Frame, Outbox
 from stream.player import Player, Start
 from stream.query import query
+from stream.rate import Ration
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.cursor import Cursor, parse_cursor
@@ -28,11 +30,15 @@ from wire.protocol import Format
 
 __all__ = ["Session"]
 
+NONSENSE = 10  # commands that what nobody can read, or a bad token, counts as
+PENANCE_SECONDS = 3.0  # before one who goes on and on is closed: coming back at once would cost more than this
+
 
 class Session:
-    """What one client has: grants, subscriptions and an outbox. `close` it at the end, however it ends."""
+    """What one client has: grants, subscriptions and an outbox. `close` it at the end, however it ends. `place`: as
+    what it counts among the connections."""
 
-    def __init__(self, node: Node, format: Format, grants: Grants, outbox: Outbox) -> None:
+    def __init__(self, node: Node, format: Format, grants: Grants, outbox: Outbox, place: Pass | None = None) -> None:
         self._node = node
         self._format: Format = format
         self._members: dict[str, Member] = {}  # by subscription id
@@ -42,7 +48,12 @@ class Session:
         self.outbox = outbox
         outbox.on_drained = self._catch_up
         self._grants = grants
+        self._place = place
+        self._ration = Ration(node.commands)
         self._expire_at(grants.expires)
+        if not (grants.subscribe or grants.publish or grants.expires):
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(node.settings.limits.authorize_s, self._give_up)
         node.enter(self.outbox)
 
     def close(self) -> None:
@@ -56,19 +67,43 @@ class Session:
     async def receive(self, data: bytes | str) -> None:
         """Carry out the command in a frame. What goes wrong is told in an error reply, and never raised."""
         await self.outbox.room()
+        if self.outbox.close_code == 4029:
+            return
         try:
             command = protocol.decode_command(data, self._format)
         except CommandError as error:
-            self._fail(error, *protocol.request_of(data, self._format))
+            request = protocol.request_of(data, self._format)
+            if await self._may(NONSENSE, *request):
+                self._fail(error, *request)
             return
         action = str(command.__struct_config__.tag)
+        if not await self._may(1, action, command.request_id):
+            return
         try:
             await self._carry_out(command, action)
             self._node.metrics.commands.labels(action).inc()
         except TopicError as error:
             self._fail(CommandError("invalid_topic", str(error)), action, command.request_id)
         except CommandError as error:
+            if error.reason == "invalid_token":
+                self._ration.charge(asyncio.get_running_loop().time(), NONSENSE)
             self._fail(error, action, command.request_id)
+
+    async def _may(self, cost: int, action: str | None, request_id: str | None) -> bool:
+        """Whether the client may send this much now. If not it is told so, and closed when it goes on and on."""
+        wait = self._ration.take(asyncio.get_running_loop().time(), cost)
+        if not wait:
+            return True
+        if self._ration.exhausted:
+            self._node.metrics.refusals.labels("flood").inc()
+            await asyncio.sleep(PENANCE_SECONDS)  # nothing of it is read meanwhile
+            self.outbox.close(4029)
+        else:
+            self._node.metrics.refusals.labels("commands").inc()
+            per_second, burst = self._node.commands
+            text = f"at most {per_second:g} commands a second, and {burst:g} at once: try again in {wait:.1f} s"
+            self._fail(CommandError("too_many_commands", text), action, request_id)
+        return False
 
     async def _carry_out(self, command: protocol.Command, action: str) -> None:
         match command:
@@ -94,7 +129,10 @@ class Session:
                 page = await self._node.past.page(command, self._format)
                 self._reply_items(command, action, page.data, page.cursor, page.trimmed)
             case protocol.Authorize():
-                self._grants = self._node.authority.grants(command.authorization)
+                granted = self._node.authority.grants(command.authorization)
+                if self._place is not None:
+                    self._place.change(granted.subject)
+                self._grants = granted
                 self._expire_at(self._grants.expires)
                 self._check_members()
                 self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
@@ -253,6 +291,11 @@ class Session:
         if expires is not None:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(max(0.0, expires - time.time()), self.outbox.close, 4001)
+
+    def _give_up(self) -> None:
+        """The client has shown no token in time."""
+        self._node.metrics.refusals.labels("authorize").inc()
+        self.outbox.close(4001)
 
     def _reply(self, reply: Any) -> None:
         self.outbox.put(Frame(protocol.encode(reply, self._format)))

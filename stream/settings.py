@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 
 from stream.layer import read_layer
+from stream.limits import Limits
 from wire.errors import SettingsError
 from wire.store import Retention
 from wire.urls import parse_redis
@@ -20,7 +21,7 @@ class Settings:
     `map_layer`: a file of GeoJSON. `node_name`: what it calls itself. `jwt_key`: without it everyone may do
     everything. `subscriptions`: most for one connection. `frame_bytes`: largest frame that a client may send.
     `outbox_bytes`: most that waits for a client before it counts as behind. `drain_s`: how long a client may take no
-    byte before it is closed (4008).
+    byte before it is closed (4008). `limits`: what else clients may ask of it.
     """
 
     redis_url: str = "redis://127.0.0.1:6379"
@@ -32,6 +33,7 @@ class Settings:
     outbox_bytes: int = 262_144
     drain_s: float = 30.0
     retention: Retention = field(default_factory=Retention)
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         try:

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stream.auth import Grants
+from stream.gate import Pass
 from stream.http import grants, node
 from stream.outbox import QueuedOutbox
 from stream.prepared import EXTENSION, PreparedOutbox
@@ -29,34 +30,40 @@ class Stream:
 
 async def _stream(websocket: WebSocket) -> None:
     subprotocol = next((name for name in websocket.scope["subprotocols"] if name in SUBPROTOCOLS), None)
-    await websocket.accept(subprotocol)
     try:
         granted = grants(websocket)
-    except CommandError:
-        await websocket.close(4001, CLOSE_CODES[4001].reason)
+        place = node(websocket).gate.enter(websocket, granted.subject)
+    except CommandError as error:
+        await websocket.accept(subprotocol)
+        if error.reason == "invalid_token":
+            await websocket.close(4001, CLOSE_CODES[4001].reason)
+        else:
+            await websocket.close(1013, error.description)
         return
-    serve = _serve_prepared if EXTENSION in websocket.scope["extensions"] else _serve_plain
-    with node(websocket).metrics.clients.labels("websocket").track_inprogress():
-        await serve(websocket, subprotocol or "fleetwire.v1.json", granted)
+    with place, node(websocket).metrics.clients.labels("websocket").track_inprogress():
+        await websocket.accept(subprotocol)
+        serve = _serve_prepared if EXTENSION in websocket.scope["extensions"] else _serve_plain
+        await serve(websocket, subprotocol or "fleetwire.v1.json", granted, place)
 
 
-async def _serve_prepared(websocket: WebSocket, subprotocol: str, granted: Grants) -> None:
+async def _serve_prepared(websocket: WebSocket, subprotocol: str, granted: Grants, place: Pass) -> None:
     """By a server that takes whole frames: one task a client, which reads."""
     settings, format = node(websocket).settings, SUBPROTOCOLS[subprotocol]
     protocol = websocket.scope["extensions"][EXTENSION]["protocol"]
     outbox = PreparedOutbox(protocol, settings.outbox_bytes, settings.drain_s, text=format == "json")
-    session = Session(node(websocket), format, granted, outbox)
+    protocol.pace(node(websocket).bytes, node(websocket).metrics.throttled)
+    session = Session(node(websocket), format, granted, outbox, place)
     try:
         await _read(websocket, session)
     finally:
         session.close()
 
 
-async def _serve_plain(websocket: WebSocket, subprotocol: str, granted: Grants) -> None:
+async def _serve_plain(websocket: WebSocket, subprotocol: str, granted: Grants, place: Pass) -> None:
     """By any ASGI server."""
     format = SUBPROTOCOLS[subprotocol]
     outbox = QueuedOutbox(node(websocket).settings.outbox_bytes)
-    session = Session(node(websocket), format, granted, outbox)
+    session = Session(node(websocket), format, granted, outbox, place)
     reader = asyncio.create_task(_read(websocket, session))
     writer = asyncio.create_task(_write(websocket, outbox, text=format == "json"))
     try:
@@ -76,6 +83,7 @@ async def _read(websocket: WebSocket, session: Session) -> None:
             return
         data = message.get("bytes")
         await session.receive(message["text"].encode() if data is None else data)
+        await asyncio.sleep(0)  # one command in each turn of the loop, however many have come at once
 
 
 async def _write(websocket: WebSocket, outbox: QueuedOutbox, *, text: bool) -> None:

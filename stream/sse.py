@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import msgspec
 from starlette.requests import Request
@@ -32,33 +33,30 @@ async def events(request: Request) -> Response:
     asked: protocol.Subscribe = command(protocol.Subscribe, request)
     if (last := request.headers.get("last-event-id")) and asked.since is None:
         asked = msgspec.structs.replace(asked, since=last)
+    granted = grants(request)
     if request.method == "HEAD":
-        grants(request).check("subscribe", topics.check_filter(asked.topic))
+        granted.check("subscribe", topics.check_filter(asked.topic))
         return Response(headers=HEADERS, media_type=MEDIA_TYPE)
-    outbox = QueuedOutbox(node(request).settings.outbox_bytes)
-    session = Session(node(request), "json", grants(request), outbox)
-    try:
+    with ExitStack() as stack:
+        place = stack.enter_context(node(request).gate.enter(request, granted.subject))
+        outbox = QueuedOutbox(node(request).settings.outbox_bytes)
+        session = Session(node(request), "json", granted, outbox, place)
+        stack.callback(session.close)
         await session.subscribe(asked)
-    except BaseException:
-        session.close()
-        raise
-    return _EventStream(request, session, outbox)
+        return _EventStream(request, outbox, stack.pop_all())
 
 
 class _EventStream(StreamingResponse):
-    """Streams a session's frames, and closes the session however the stream ends."""
+    """Streams a session's frames, and closes what it holds however the stream ends."""
 
-    def __init__(self, request: Request, session: Session, outbox: QueuedOutbox) -> None:
+    def __init__(self, request: Request, outbox: QueuedOutbox, held: ExitStack) -> None:
         super().__init__(_frames(outbox), media_type=MEDIA_TYPE, headers=HEADERS)
-        self._session = session
+        self._held = held
         self._clients = node(request).metrics.clients.labels("sse")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._clients.track_inprogress():
-            try:
-                await super().__call__(scope, receive, send)
-            finally:
-                self._session.close()
+        with self._held, self._clients.track_inprogress():
+            await super().__call__(scope, receive, send)
 
 
 async def _frames(outbox: QueuedOutbox) -> AsyncIterator[bytes]:

@@ -80,6 +80,7 @@ ERRORS: dict[str, int] = {
     "invalid_token": 401,  # bad signature, expired, not yet valid
     "unauthorized": 401,  # a token is needed first
     "forbidden_topic": 403,  # no grant covers it, or clients don't publish there
+    "forbidden_origin": 403,  # a page from elsewhere
     "unknown_subscription": 404,
     "unknown_vehicle": 404,  # nobody has ever heard of it
     "not_found": 404,  # HTTP: nothing is there
@@ -87,8 +88,11 @@ ERRORS: dict[str, int] = {
     "too_big": 413,
     "unsupported_media_type": 415,  # HTTP: a body that does not say that it is JSON
     "too_many_subscriptions": 429,
+    "too_many_commands": 429,  # faster than one connection may
+    "too_many_connections": 429,  # of one subject or address
     "storage_full": 507,  # Redis has reached its maxmemory: nothing more is stored until there is room
-    "unavailable": 503,  # Redis is away; try again
+    "node_full": 503,  # it has as many clients as it takes
+    "unavailable": 503,  # Redis is away, or the node has too much to do; try again
 }
 
 

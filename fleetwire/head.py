@@ -1,0 +1,161 @@
+"""HTTP connections that say what they want in time, and in few words. uvicorn waits for it as long as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["Head", "HeadProtocol", "Waiting"]
+
+LINE_BYTES = 8_000  # of one line: what reads the head of a WebSocket's request takes 8,192
+HEADERS = 100
+PIPELINED = 8  # requests on one connection that wait for the answer to another
+
+
+class Head(NamedTuple):
+    """What the head of a request may take: seconds since the connection, or since its first byte, and bytes.
+    `half_open`: how many connections may be waited for at once."""
+
+    seconds: float = 10.0
+    bytes: int = 16_384
+    half_open: int = 2_048
+
+
+class Waiting:
+    """The connections that owe us the head of a request, the oldest first, with one timer for all. When there are too
+    many the oldest goes: whoever means it is quicker. `refused` is told why."""
+
+    def __init__(self, head: Head, refused: Callable[[str], None]) -> None:
+        self.head = head
+        self.refused = refused
+        self._due: dict[HeadProtocol, float] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, protocol: HeadProtocol) -> None:
+        """From now on, unless it is waited for already."""
+        if protocol in self._due:
+            return
+        self._due[protocol] = self._loop.time() + self.head.seconds
+        if len(self._due) > self.head.half_open:
+            self._drop(next(iter(self._due)), "half_open")
+        if self._timer is None:
+            self._timer = self._loop.call_later(self.head.seconds, self._look)
+
+    def discard(self, protocol: HeadProtocol) -> None:
+        """It owes us nothing."""
+        self._due.pop(protocol, None)
+
+    def _look(self) -> None:
+        self._timer = None
+        for protocol, due in list(self._due.items()):
+            if due > self._loop.time():
+                self._timer = self._loop.call_at(due, self._look)
+                return
+            self._drop(protocol, "head_late")
+
+    def _drop(self, protocol: HeadProtocol, reason: str) -> None:
+        del self._due[protocol]
+        self.refused(reason)
+        protocol.transport.abort()
+
+
+class HeadProtocol(HttpToolsProtocol):
+    """One connection, until it becomes a WebSocket."""
+
+    def __init__(self, waiting: Waiting, **options: Any) -> None:
+        super().__init__(**options)
+        self._waiting = waiting
+        self._in_head = True
+        self._size = 0  # of the head, as far as it could be read
+        self._unread = 0  # bytes that came since, of a line that does not end
+        self._refusal = HTTPStatus.BAD_REQUEST
+
+    def connection_made(self, transport: Any) -> None:
+        """Called by the transport."""
+        super().connection_made(transport)
+        self._waiting.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport."""
+        self._waiting.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport."""
+        self._unset_keepalive_if_required()
+        if self._answered:
+            self._waiting.add(self)  # the next one has begun, or what is left of the last one drips
+        goes_on = self._in_head
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            return
+        except httptools.HttpParserError:
+            self._refuse()
+            return
+        if goes_on and self._in_head:
+            self._unread += len(data)
+            if self._unread > self._waiting.head.bytes:
+                self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        """Called by the parser, as the others below."""
+        super().on_message_begin()
+        self._in_head, self._size, self._unread = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > LINE_BYTES:
+            self._refusal = HTTPStatus.REQUEST_URI_TOO_LONG
+            raise _Refused
+        self._grow(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > HEADERS or len(name) + len(value) > LINE_BYTES:
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise _Refused
+        self._grow(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._waiting.discard(self)
+        if len(self.pipeline) >= PIPELINED:
+            raise _Refused
+        super().on_headers_complete()
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > self._waiting.head.bytes:
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise _Refused
+
+    @property
+    def _answered(self) -> bool:
+        """Whether there is no request that waits for its answer."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _refuse(self) -> None:
+        """Garbage, or too much of it. It is counted, and no line in the log: who sends it should not write there."""
+        status = self._refusal
+        self._waiting.refused("head_bad" if status == HTTPStatus.BAD_REQUEST else "head_big")
+        if self._answered:
+            line = f"HTTP/1.1 {status} {status.phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            self.transport.write(line.encode())
+        self.transport.close()
+
+
+class _Refused(Exception):
+    """Ends the parser."""
