@@ -43,7 +43,7 @@ TrustedProxies = Annotated[
 ]
 Origins = Annotated[
     list[str] | None,
-    _limit("origin", "Whose pages may use the node besides its own, like https://example.com; repeatable."),
+    _limit("origin", "Whose pages may use the node besides its own, like https://example.com, or *; repeatable."),
 ]
 CommandsS = Annotated[float, _limit("commands-s", "Commands a second on one WebSocket (then errors, then 4029).")]
 CommandsBurst = Annotated[int, _limit("commands-burst", "Commands that may come at once.")]

@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from stream import layer, page, rest, sse
-from stream.http import error_response, http_error_response
+from stream.http import error_response, http_error_response, origin_refused
 from stream.node import Node
+from stream.origin import Origins
 from stream.settings import Settings
 from stream.socket import Stream
 from wire import asyncapi, openapi
@@ -57,6 +59,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/metrics", _metrics),
             *page.routes(),
         ],
+        middleware=[Middleware(Origins, settings.limits.origins, origin_refused, node.metrics.refusals)],
         exception_handlers={
             CommandError: error_response,
             TopicError: error_response,

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from stream.auth import Grants
 from stream.node import Node
 from wire import protocol
 from wire.errors import CommandError, FleetwireError, TopicError
 
-__all__ = ["error_response", "grants", "http_error_response", "json_response", "node"]
+__all__ = ["error_response", "grants", "http_error_response", "json_response", "node", "origin_refused"]
 
 LATER = (429, 503)  # of what HTTP says with these, it also says when to try again
 LATER_SECONDS = 5
@@ -56,8 +58,19 @@ async def http_error_response(request: Request, error: Exception) -> Response:
     return _refusal(request, refused, error.headers)
 
 
-def _refusal(request: Request, error: CommandError, headers: Mapping[str, str] | None = None) -> Response:
-    node(request).metrics.errors.labels(error.reason).inc()
+async def origin_refused(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a page from elsewhere."""
+    connection = HTTPConnection(scope)
+    said = f"pages of {connection.headers['origin'][:128]} may not use this node: see --origin"
+    response = _refusal(connection, CommandError("forbidden_origin", said))
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(response)
+    else:
+        await response(scope, receive, send)
+
+
+def _refusal(connection: HTTPConnection, error: CommandError, headers: Mapping[str, str] | None = None) -> Response:
+    node(connection).metrics.errors.labels(error.reason).inc()
     number = protocol.ERRORS[error.reason]
     response = json_response(protocol.error_reply(error), number)
     response.headers.update(headers or {})

@@ -23,8 +23,8 @@ class Limits:
     how long one may wait with its token, where tokens are needed. `head_s`, `head_bytes`: how long the head of a
     request may take, and how large it may be; `half_open`: connections that wait for one. `history_s`,
     `history_topics`: the longest span of one request for history, and the most topics; `histories`: how many are
-    answered at once. `origins`: whose pages may use the node, besides its own. `trusted_proxies`: networks whose
-    `X-Forwarded-For` is believed.
+    answered at once. `origins`: whose pages may use the node, besides its own; `*`: all. `trusted_proxies`: networks
+    whose `X-Forwarded-For` is believed.
     """
 
     connections: int = 20_000
@@ -57,8 +57,8 @@ class Limits:
         if not 1_024 <= self.head_bytes <= 1 << 20:
             raise _about("head_bytes", "must be 1024 to 1048576")
         for origin in self.origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise _about("origin", f"must look like https://example.com[:port], not {origin!r}")
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise _about("origin", f"must look like https://example.com[:port], or be *, not {origin!r}")
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network)

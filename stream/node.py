@@ -11,6 +11,7 @@ from store.places import Places
 from stream.answering import answering
 from stream.archive import Archive
 from stream.auth import Authority
+from stream.desk import Desk
 from stream.gate import Gate
 from stream.group import Group
 from stream.history import Moment
@@ -56,7 +57,7 @@ class Node:
             for partition in self.layout.partitions
         ]
         self.publisher = Publisher(places, settings.retention)
-        self.past = Past(Archive(self.layout, self._shards))
+        self.past = Past(Archive(self.layout, self._shards), Desk(limits, settings.retention, self.metrics))
         self._replays = Replays(self.read)
         self._tasks: asyncio.TaskGroup | None = None
         self._outboxes: set[Outbox] = set()

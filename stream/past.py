@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from stream.answering import answering
 from stream.buckets import Buckets
+from stream.desk import Desk
 from stream.item import Item, View
 from stream.logs import Logs, Reach, Reader, Record, by_topic, chunks, in_order, lost
 from stream.span import cursor, span
@@ -54,12 +55,17 @@ class Past:
 
     A page of readings goes on by id. A page of windows goes on by topic, with all windows of each."""
 
-    def __init__(self, logs: Logs) -> None:
+    def __init__(self, logs: Logs, desk: Desk) -> None:
         self._logs = logs
+        self.desk = desk
         self._turns = Turns()
 
     async def page(self, asked: History, format: Format) -> Page:
         """Items after the command's cursor."""
+        async with self.desk.place("page"):
+            return await self._page(asked, format)
+
+    async def _page(self, asked: History, format: Format) -> Page:
         reach = await self._reach(asked)
         async with self._reader(reach) as reader:
             view = View(format, asked.signals, asked.meta)
@@ -98,6 +104,7 @@ class Past:
                             yield piece
 
     async def _reach(self, asked: History) -> Reach:
+        self.desk.check(asked)
         after, until = span(asked)
         if asked.window is not None and topics.only_messages(asked.topic):
             raise CommandError("bad_request", "a window is of readings: messages have none")
@@ -106,6 +113,7 @@ class Past:
             # names are read after the end is known, so that no topic is new after them.
             until = min(until, await self._logs.complete(asked.topic))
             names = sorted(await self._logs.topics(asked.topic))
+        self.desk.check_topics(asked, len(names))
         if asked.window is not None:
             names = [name for name in names if not topics.carries_messages(name)]
             names = names[bisect_right(names, _topic(asked.after)) if asked.after is not None else 0 :]

@@ -27,6 +27,9 @@ ONLY: dict[str, tuple[str, ...]] = {
     "unknown_action": (),
     "unknown_subscription": (),
     "too_many_subscriptions": (),  # a stream of events is one
+    "too_many_commands": (),
+    "too_many_connections": ("events",),
+    "node_full": ("events",),
     "not_found": (),  # of other paths
     "method_not_allowed": (),  # of other methods
     "invalid_cursor": ("events", "history"),

@@ -24,6 +24,7 @@ from fleetwire.client import open_connection, subscribe
 from stream import sse
 from stream.app import create_app
 from stream.auth import sign
+from stream.limits import Limits
 from stream.prepared import PreparedProtocol
 from stream.settings import Settings
 from tests.programs import Program, eventually, fleetwire, free_port
@@ -504,6 +505,42 @@ async def _items(events: AsyncIterator[Event], count: int) -> AsyncIterator[Even
             yield item
         if count == 0:
             return
+
+
+# Who is let in
+
+
+async def test_a_full_node_says_so_at_each_door_and_takes_others_when_there_is_room(valkey_url: str) -> None:
+    async with serving(valkey_url, limits=Limits(connections=1)) as door:
+        async with socket(door):
+            async with socket(door) as other:
+                with pytest.raises(ConnectionClosed) as caught:
+                    await other.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1013
+            response = await door.http.get("/v1/events", params={"topic": "#"})
+            assert (response.status_code, response.json()["error"]["reason"]) == (503, "node_full")
+            assert response.headers["retry-after"] == "5"
+            assert (await door.http.get("/v1/state", params={"topic": "#"})).status_code == 200
+        await eventually(lambda: not door.app.state.node.gate._inside)
+        async with sse_stream(door, topic="#"):
+            pass
+        await eventually(lambda: not door.app.state.node.gate._inside)
+        assert await metric(door, "refusals_total", reason="connections") == 2
+
+
+async def test_a_subject_has_so_many_connections_at_all_doors(valkey_url: str) -> None:
+    async with serving(valkey_url, jwt_key=KEY, limits=Limits(subject_connections=1)) as door:
+        mine, other = (f"Bearer {sign(KEY, name, ['#'], [], 60)}" for name in ("mine", "other"))
+        async with socket(door, Authorization=mine), socket(door, Authorization=other):
+            response = await door.http.get("/v1/events", params={"topic": "#"}, headers={"Authorization": mine})
+            assert (response.status_code, response.json()["error"]["reason"]) == (429, "too_many_connections")
+            async with socket(door) as late:
+                await late.send(json.dumps({"action": "authorize", "requestId": "1", "authorization": mine[7:]}))
+                assert json.loads(await late.recv())["error"]["reason"] == "too_many_connections"
+        await eventually(lambda: not door.app.state.node.gate._inside)
+        async with sse_stream(door, {"Authorization": mine}, topic="#"):
+            pass
 
 
 # A process of its own

@@ -18,8 +18,11 @@ from redis.exceptions import RedisError, ResponseError
 from stream import logs, past
 from stream.archive import Archive
 from stream.buckets import Buckets
+from stream.desk import Desk
 from stream.history import History
 from stream.item import View
+from stream.limits import Limits
+from stream.metrics import Metrics
 from stream.past import Past
 from stream.pipe import open_pipe
 from stream.shard import Shard
@@ -32,6 +35,7 @@ from wire.errors import CommandError
 from wire.ids import format_id, parse_id
 from wire.partition import WHOLE, Layout
 from wire.reading import Message, Reading, Value, encode
+from wire.store import Retention
 
 TOPICS = ("fleets/a/v1/telemetry", "fleets/a/v2/telemetry", "fleets/b/v1/status", "rooms/ops")
 END = 1_000_000  # ms; no id is greater
@@ -83,7 +87,8 @@ async def fill(redis: Redis, log: Log) -> None:
 
 def of(redis: Redis) -> Past:
     """Of a single Redis."""
-    return Past(Archive(Layout(), [cast(Shard, SimpleNamespace(history=History(redis, WHOLE)))]))
+    archive = Archive(Layout(), [cast(Shard, SimpleNamespace(history=History(redis, WHOLE)))])
+    return Past(archive, Desk(Limits(histories=0), Retention(), Metrics()))
 
 
 def asked(**fields: Any) -> protocol.History:

@@ -17,6 +17,7 @@ export const ERRORS = {
   invalid_token: 401,
   unauthorized: 401,
   forbidden_topic: 403,
+  forbidden_origin: 403,
   unknown_subscription: 404,
   unknown_vehicle: 404,
   not_found: 404,
@@ -24,7 +25,10 @@ export const ERRORS = {
   too_big: 413,
   unsupported_media_type: 415,
   too_many_subscriptions: 429,
+  too_many_commands: 429,
+  too_many_connections: 429,
   storage_full: 507,
+  node_full: 503,
   unavailable: 503,
 } as const;
 
