@@ -29,7 +29,6 @@ EXTENSION = "fleetwire.prepared"  # in the scope's extensions: the connection's 
 NOTSENT_BYTES = 131_072
 PIECE_BYTES = 4_096  # of what came are looked at in one turn of the loop: 680 frames at most
 FRAME_BYTES = 256  # that a frame counts as besides its own: it costs as much to look at
-FRAGMENTS = 1_024  # of a message, at most: each may be empty, so their size says nothing
 CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
 
 
@@ -88,8 +87,13 @@ class PreparedProtocol(StrictProtocol):
             super().data_received(data)
         else:
             self._rest += data
-            if self._held is None and not self.read_paused:
+            if not self._waits:
                 self._look()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether what came has to wait: for its time, for the last message, or until the client takes something."""
+        return self._held is not None or self.read_paused or self._full
 
     def _look(self) -> None:
         """Look at the next piece, and hold the rest back if it is too early for it, or others have to be served."""
@@ -101,7 +105,7 @@ class PreparedProtocol(StrictProtocol):
         if wait := self._rate.wait(self._used, now):
             self._throttled.inc()
             self._hold(wait)
-        elif self._rest and not self.read_paused:
+        elif self._rest and not self._waits:
             self._hold(0)
 
     def _hold(self, seconds: float) -> None:
@@ -111,44 +115,29 @@ class PreparedProtocol(StrictProtocol):
 
     def _release(self) -> None:
         self._held = None
-        if self.read_paused or self.transport.is_closing():
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Something that was waited for is there: what was held back comes before what is still to be read."""
+        if self._rate is None or self.transport.is_closing():
             return
-        if self._rest:
+        if self._rest and not self._waits:
             self._look()
-        if self._held is None and not self.read_paused:
+        if self._held is not None:
+            self.transport.pause_reading()  # the server may have resumed it
+        elif not self._waits:
             self.transport.resume_reading()
 
     async def receive(self) -> Any:
-        """As the server has it; what was held back comes before what is still to be read."""
+        """As the server has it."""
         message = await super().receive()
-        if not (self.read_paused or self.transport.is_closing()):
-            if self._held is not None:
-                self.transport.pause_reading()  # the server has resumed it
-            elif self._rest:
-                self._look()
+        self._go_on()
         return message
 
     def handle_events(self) -> None:
         """Called with what a piece had."""
         self._frames = len(self.conn.events)
         super().handle_events()
-
-    def handle_ping(self) -> None:
-        """Who does not read gets no pongs that would wait."""
-        if self.writable.closed:  # type: ignore[attr-defined]
-            self.conn.data_to_send()
-        else:
-            super().handle_ping()
-
-    def handle_cont(self, event: Any) -> None:
-        """Called for a fragment."""
-        if self.close_sent:
-            return
-        if len(self.frames) >= FRAGMENTS:
-            self.conn.send_close(1009, "too many fragments")
-            self.handle_parser_exception()
-        else:
-            super().handle_cont(event)
 
     def limit(self, size: int, patience_s: float) -> None:
         """Pause when more bytes wait than that, resume when none do; be lost when the peer confirms nothing for so
@@ -184,6 +173,7 @@ class PreparedProtocol(StrictProtocol):
     def resume_writing(self) -> None:
         """Called by the transport."""
         super().resume_writing()
+        self._go_on()
         self.on_resume()
 
     def finish(self, code: int, reason: str | None) -> None:
@@ -312,10 +302,6 @@ class _Gate:
 
     def __init__(self) -> None:
         self._opened: asyncio.Future[None] | None = None
-
-    @property
-    def closed(self) -> bool:
-        return self._opened is not None
 
     def clear(self) -> None:
         if self._opened is None:

@@ -118,7 +118,8 @@ async def test_who_drips_a_body_that_nobody_wants_is_dropped(door: Door) -> None
 
 async def test_who_drips_a_message_is_told(door: Door) -> None:
     async with door.connection() as (reader, writer):
-        writer.write(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        writer.write(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: 1000000\r\n\r\n")
         assert b"bad_request" in await drip(reader, writer, b"a")
 
 

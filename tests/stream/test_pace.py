@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry, Counter
 from websockets.frames import Frame, Opcode
 
 from stream.outbox import Frame as Outgoing
-from stream.prepared import EXTENSION, FRAGMENTS, PreparedOutbox, PreparedProtocol
+from stream.prepared import EXTENSION, PreparedOutbox, PreparedProtocol
 from stream.rate import Rate
 from tests.programs import eventually, free_port
 
@@ -108,31 +107,19 @@ async def test_frames_count_also_when_they_are_empty() -> None:
         assert read < 2 * 1_000
 
 
-async def test_pongs_do_not_wait_for_one_who_does_not_read() -> None:
-    app = App(Rate(1e12, 1e12))
-    async with connected(app) as (_, writer):
-        for _ in range(1_000):
-            if not app.outbox.offer(Outgoing(b"x" * 60_000)):
-                break
+async def test_one_who_does_not_read_is_not_read_either_and_goes_on_when_it_does() -> None:
+    app = App(Rate(200_000, 1_000))
+    async with connected(app) as (reader, writer):
+        frames = 0
+        while app.outbox.offer(Outgoing(b"x" * 60_000)):
+            frames += 1
+        sent = [f"{n}" for n in range(300)]
+        writer.write(b"".join(text(one.encode()) for one in sent))
         held = app.protocol.transport.get_write_buffer_size()
         assert held > LIMIT
-        writer.write(text(b"p" * 125, Opcode.PING) * 2_000 + text(b"last"))
-        await eventually(lambda: app.texts == ["last"])
-        assert app.protocol.transport.get_write_buffer_size() <= held
-
-
-@pytest.mark.parametrize("ended", [True, False])
-async def test_a_message_has_so_many_fragments(ended: bool) -> None:
-    app = App(Rate(1e12, 1e12))
-    async with connected(app) as (reader, writer):
-        fragments = text(b"a", fin=False) + text(b"", Opcode.CONT, fin=False) * (FRAGMENTS - 2)
-        writer.write(fragments + (text(b"b", Opcode.CONT) if ended else text(b"", Opcode.CONT, fin=False) * 5_000))
-        if ended:
-            await eventually(lambda: app.texts == ["ab"])
-        else:
-            header = await reader.readexactly(4)
-            assert int.from_bytes(header[2:], "big") == 1009
-            await eventually(lambda: app.ended)
+        for _ in range(frames):
+            assert len(await reader.readexactly(60_000 + 4)) == 60_004
+        await eventually(lambda: app.texts == sent)
 
 
 async def test_one_who_leaves_while_it_is_held_back_is_gone() -> None:
