@@ -4,6 +4,7 @@ device`."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -16,11 +17,13 @@ import typer
 from dotenv import find_dotenv, load_dotenv
 
 from fleetwire import options
-from wire.errors import FleetwireError
+from wire.errors import FleetwireError, SettingsError
 
 __all__ = ["main"]
 
 T = TypeVar("T")
+
+log = logging.getLogger("fleetwire")
 
 app = typer.Typer(
     help="Live telemetry from fleets of devices to dashboards: MQTT to Redis to WebSocket.",
@@ -263,9 +266,32 @@ def stream(
     jwt_key: Annotated[
         str | None,
         typer.Option(
-            envvar="FLEETWIRE_JWT_KEY", help="Key of tokens (HS256), 32 characters or more; none: all is open."
+            envvar="FLEETWIRE_JWT_KEY",
+            help="Secret of tokens (HS256), 32 characters or more; several, with spaces between them, to change it.",
         ),
     ] = None,
+    jwt_keys: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_JWT_KEYS",
+            metavar="FILE|URL",
+            help="Public keys of tokens (RS256, ES256, EdDSA): a JSON Web Key Set (read again by itself), or PEM.",
+        ),
+    ] = None,
+    jwt_audience: Annotated[
+        str | None, typer.Option(envvar="FLEETWIRE_JWT_AUDIENCE", help="Whom tokens must be for (aud).")
+    ] = None,
+    jwt_issuer: Annotated[
+        str | None, typer.Option(envvar="FLEETWIRE_JWT_ISSUER", help="Who must have made tokens (iss).")
+    ] = None,
+    anonymous: Annotated[
+        bool,
+        typer.Option(
+            "--anonymous",
+            envvar="FLEETWIRE_ANONYMOUS",
+            help="Without a key of tokens: serve others than this machine, and let everyone do everything.",
+        ),
+    ] = False,
     subscriptions: Annotated[
         int, typer.Option(envvar="FLEETWIRE_SUBSCRIPTIONS", help="Most subscriptions on one connection.")
     ] = 1_000,
@@ -303,7 +329,7 @@ def stream(
 
     Examples:
 
-        fleetwire stream --redis-url redis://redis:6379 --host 0.0.0.0 --port 8000
+        fleetwire stream --redis-url redis://redis:6379 --host 0.0.0.0 --jwt-keys https://id.example/jwks.json
 
         fleetwire stream --workers 4
 
@@ -341,7 +367,12 @@ def stream(
         redis_url=redis_url,
         node_name=node_name or f"{socket.gethostname()}:{port}",
         map_layer=map_layer,
-        jwt_key=jwt_key,
+        host=host,
+        jwt_key=jwt_key or None,
+        jwt_keys=jwt_keys or None,
+        jwt_audience=jwt_audience or None,
+        jwt_issuer=jwt_issuer or None,
+        anonymous=anonymous,
         subscriptions=subscriptions,
         frame_bytes=frame_bytes,
         outbox_bytes=outbox_bytes,
@@ -350,6 +381,8 @@ def stream(
         limits=limits,
     )
     configure(log_format)
+    if not settings.keys():
+        log.warning("no key of tokens is set: whoever reaches %s:%d may read and say everything", host, port)
     if workers == 1:
         from fleetwire.head import Head
         from fleetwire.serve import serve
@@ -520,23 +553,79 @@ def verify(
 
 @app.command()
 def token(
-    key: Annotated[str, typer.Option("--jwt-key", envvar="FLEETWIRE_JWT_KEY", help="The nodes' key.")],
     subject: Annotated[str, typer.Option(help="Whom it is for.")],
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--jwt-key", envvar="FLEETWIRE_JWT_KEY", help="The nodes' secret (HS256), or the first of them."
+        ),
+    ] = None,
+    private_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FLEETWIRE_PRIVATE_KEY",
+            metavar="FILE",
+            help="A private key in PEM instead, whose public key the nodes have (RS256, ES256, EdDSA).",
+        ),
+    ] = None,
+    key_id: Annotated[str | None, typer.Option(help="What the nodes' key set calls the private key (kid).")] = None,
     subscribe: Annotated[list[str] | None, typer.Option(help="Filter that may be subscribed to; repeatable.")] = None,
     publish: Annotated[list[str] | None, typer.Option(help="Filter that may be published to; repeatable.")] = None,
+    signals: Annotated[
+        list[str] | None,
+        typer.Option("--signal", help="Pattern of signals that may be seen; repeatable; without any, all may be."),
+    ] = None,
+    connections: Annotated[int | None, typer.Option(min=1, help="Most connections of the subject to a node.")] = None,
+    audience: Annotated[str | None, typer.Option(help="Whom it is to be shown to (aud).")] = None,
+    issuer: Annotated[str | None, typer.Option(help="Who makes it (iss).")] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long it is good for.")] = 24.0,
 ) -> None:
     """Make a token (JWT) that lets a client subscribe and publish.
 
-    Example:
+    Examples:
 
         fleetwire token --subject ops --subscribe 'fleets/berlin/#' --subscribe 'rooms/#' --publish 'rooms/+'
+
+        fleetwire token --subject map --subscribe 'fleets/#' --signal Speed --signal 'CurrentLocation.*' --hours 1
+
+        openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out public.pem
+
+        fleetwire token --private-key key.pem --subject ops --subscribe 'fleets/#'
     """
-    from stream.auth import sign
+    from stream.auth import claims, sign_with_secret
     from stream.settings import Settings
 
-    Settings(jwt_key=key)
-    print(sign(key, subject, subscribe or [], publish or [], hours * 3600))
+    limits = None if connections is None else {"connections": connections}
+    found = claims(
+        subject,
+        subscribe or (),
+        publish or (),
+        hours * 3600,
+        signals=signals,
+        limits=limits,
+        aud=audience,
+        iss=issuer,
+    )
+    if private_key is not None:
+        print(_signed(private_key, found, key_id))
+    elif key is not None:
+        Settings(jwt_key=key)
+        print(sign_with_secret(key.split()[0], found))
+    else:
+        raise SettingsError(
+            "--jwt-key (FLEETWIRE_JWT_KEY) or --private-key (FLEETWIRE_PRIVATE_KEY) is needed to sign it"
+        )
+
+
+def _signed(path: Path, claims: dict[str, Any], key_id: str | None) -> str:
+    from stream.auth import sign_with
+
+    try:
+        return sign_with(path.read_bytes(), claims, key_id)
+    except OSError as error:
+        raise SettingsError.about("private-key", f"can't be read: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError.about("private-key", f"can't be used: {path}: {error}") from None
 
 
 Certs = Annotated[Path, typer.Option("--folder", help="Where the credentials are.")]

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from stream.item import View
 from stream.past import Past
 from stream.tables import Csv, Ndjson, Table
 from wire.errors import CommandError
@@ -22,11 +23,11 @@ TABLES: dict[str, Table] = {"ndjson": Ndjson(), "csv": Csv()}
 TRIMMED = "Fleetwire-Trimmed"
 
 
-async def download(past: Past, asked: History, format: str) -> Response:
+async def download(past: Past, asked: History, view: View, format: str) -> Response:
     """All that is asked for, as one of TABLES. Raises CommandError while nothing was sent."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(past.desk.place("download"))
-        whole, table = await past.whole(asked), TABLES[format]
+        whole, table = await past.whole(asked, view), TABLES[format]
         headers = {"Content-Disposition": f'attachment; filename="history.{format}"', "Cache-Control": "no-store"}
         if whole.trimmed is not None:
             headers[TRIMMED] = whole.trimmed

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from stream.auth import Grants
+from stream.grants import Grants
 from stream.node import Node
 from wire import protocol
 from wire.errors import CommandError, FleetwireError, TopicError
+from wire.protocol import BEARER
 
 __all__ = ["error_response", "grants", "http_error_response", "json_response", "node", "origin_refused"]
 
@@ -27,11 +28,18 @@ def node(connection: HTTPConnection) -> Node:
     return found
 
 
-def grants(connection: HTTPConnection) -> Grants:
-    """What the bearer token of a request or WebSocket grants. Raises CommandError, reason `invalid_token`."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+async def grants(connection: HTTPConnection) -> Grants:
+    """What the bearer token of a request (RFC 6750, section 2.1) or WebSocket grants; that of a WebSocket may also
+    come as a subprotocol, since browsers let nobody set a header. Raises CommandError, reason `invalid_token` or
+    `unavailable`."""
     authority = node(connection).authority
-    return authority.grants(token) if scheme.lower() == "bearer" else authority.default
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return await authority.grants(token.strip())
+    for subprotocol in connection.scope.get("subprotocols", ()):
+        if subprotocol.startswith(BEARER):
+            return await authority.grants(subprotocol.removeprefix(BEARER))
+    return authority.default
 
 
 def json_response(content: object, status: int = 200) -> Response:

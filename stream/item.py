@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from wire.cursor import Cursor
 from wire.ids import SEQUENCE_BITS, format_id
 from wire.protocol import Format, MessageItem, PlaceEvent, ReadingItem, encode
 from wire.reading import Body, Message, Reading, Value
+from wire.signals import compile_patterns
 
 __all__ = ["Item", "View", "before"]
 
@@ -23,16 +23,16 @@ _MAX_CACHED_NAMES = 10_000
 class View:
     """How a subscription wants its items: format, projection on signals, with or without meta fields.
 
-    `signals` are patterns of names in which `*` stands for one segment. Views that ask for the same are equal,
-    and share what was encoded for either.
+    `signals` are patterns of names (`wire.signals`): without any it shows none, with None all of them. Views that ask
+    for the same are equal, and share what was encoded for either.
     """
 
     def __init__(self, format: Format, signals: tuple[str, ...] | None = None, meta: bool = False) -> None:
         self.format: Format = format
         self.meta = meta
         # As text, which keeps its hash: it is asked for by each item and view.
-        self.key = repr((format, sorted(set(signals)) if signals else None, meta))
-        self._pattern = _compile(signals) if signals else None
+        self.key = repr((format, sorted(set(signals)) if signals is not None else None, meta))
+        self._pattern = compile_patterns(signals) if signals is not None else None
         self._wanted: dict[str, bool] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -66,10 +66,6 @@ class View:
             if len(self._wanted) < _MAX_CACHED_NAMES:
                 self._wanted[name] = wanted
         return wanted
-
-
-def _compile(signals: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(signal).replace(r"\*", "[^.]+") for signal in signals))
 
 
 class Item:

@@ -44,7 +44,7 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.authority = Authority(settings.jwt_key)
+        self.authority = Authority(settings.keys(), settings.jwt_audience, settings.jwt_issuer)
         limits = settings.limits
         self.gate = Gate(limits, self.metrics.refusals)
         self.commands = rate(limits.commands_s, limits.commands_burst)

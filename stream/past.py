@@ -21,7 +21,7 @@ from stream.turns import Turns
 from wire import topics
 from wire.errors import CommandError, TopicError
 from wire.ids import format_id
-from wire.protocol import Format, History, encode
+from wire.protocol import History, encode
 from wire.reading import UNREADABLE, Body, decode_message, decode_reading
 
 __all__ = ["Page", "Past", "Whole"]
@@ -43,9 +43,10 @@ class Page(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """All that a command asks for; `trimmed` as in a page, by the time of asking."""
+    """All that a command asks for, as it is shown in JSON; `trimmed` as in a page, by the time of asking."""
 
     asked: History
+    view: View
     reach: Reach
     trimmed: str | None
 
@@ -60,15 +61,14 @@ class Past:
         self.desk = desk
         self._turns = Turns()
 
-    async def page(self, asked: History, format: Format) -> Page:
+    async def page(self, asked: History, view: View) -> Page:
         """Items after the command's cursor."""
         async with self.desk.place("page"):
-            return await self._page(asked, format)
+            return await self._page(asked, view)
 
-    async def _page(self, asked: History, format: Format) -> Page:
+    async def _page(self, asked: History, view: View) -> Page:
         reach = await self._reach(asked)
         async with self._reader(reach) as reader:
-            view = View(format, asked.signals, asked.meta)
             if asked.window is None:
                 data, after = await self._readings(reader, reach, view, asked.limit)
             else:
@@ -77,16 +77,15 @@ class Past:
                     reach = reach._replace(names=reach.names[: bisect_right(reach.names, after)])
             return Page(data, after, await _trimmed(reader, reach))
 
-    async def whole(self, asked: History) -> Whole:
+    async def whole(self, asked: History, view: View) -> Whole:
         """What there is, to be read by `pieces`."""
         reach = await self._reach(asked)
         async with self._reader(reach) as reader:
-            return Whole(asked, reach, await _trimmed(reader, reach))
+            return Whole(asked, view, reach, await _trimmed(reader, reach))
 
     async def pieces(self, whole: Whole, table: Table) -> AsyncGenerator[bytes, None]:
         """All of it as a table, as fast as it is taken."""
-        asked, reach, _ = whole
-        view = View("json", asked.signals, asked.meta)
+        asked, view, reach, _ = whole
         yield table.head(windows=asked.window is not None, meta=asked.meta)
         async with self._reader(reach) as reader:
             if asked.window is None:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from stream.item import View
 from wire import topics
-from wire.protocol import Format, Subscribe
+from wire.protocol import Subscribe
 from wire.shaping import BoundingBox, Function, Geofence, SignalFilter, filters_key
 
 __all__ = ["PLAIN", "Query", "Shape", "query"]
@@ -55,10 +55,9 @@ class Query(NamedTuple):
         return before._replace(interval=self.interval, own=self.own) == self
 
 
-def query(command: Subscribe, format: Format) -> Query:
-    """What a subscribe command asks for, in a client's format."""
+def query(command: Subscribe, view: View) -> Query:
+    """What a subscribe command asks for, in a client's view of it."""
     # Messages are never conflated, so they come back from the log, not from the table.
     strategy = "batch" if topics.only_messages(command.topic) else command.strategy
-    view = View(format, command.signals, command.meta)
     shape = Shape(filters_key(command.filter or {}), command.bbox, command.geofence, command.window, command.delta)
     return Query(command.topic, strategy, command.interval, view, shape)

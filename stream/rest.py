@@ -13,7 +13,6 @@ from starlette.responses import Response
 from stream.download import download
 from stream.formats import chosen
 from stream.http import grants, json_response, node
-from stream.item import View
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError
@@ -28,10 +27,12 @@ _MAPS = {"filter", "geofence"}
 async def state(request: Request) -> Response:
     """The current state of what `topic` matches."""
     asked = command(protocol.Get, request)
-    grants(request).check("subscribe", topics.check_filter(asked.topic))
-    view = View("json", meta=asked.meta)
+    allowance = await grants(request)
+    allowance.check("subscribe", topics.check_filter(asked.topic))
+    view = allowance.view("json", meta=asked.meta)
     states = await node(request).states(asked.topic)
-    return json_response({"ts": now_ms(), "data": [Raw(item.encoded(view)) for item in states]})
+    data = [Raw(item.encoded(view)) for item in states if view.shows(item.body)]
+    return json_response({"ts": now_ms(), "data": data})
 
 
 async def history(request: Request) -> Response:
@@ -39,17 +40,18 @@ async def history(request: Request) -> Response:
     NDJSON or CSV a download of all of it."""
     format = chosen(request.query_params.get("format"), request.headers.get("accept", ""))
     asked: protocol.History = command(protocol.History, request, "format")
-    grants(request).check("subscribe", topics.check_filter(asked.topic))
+    allowance = await grants(request)
+    allowance.check("subscribe", topics.check_filter(asked.topic))
     past = node(request).past
     if format == "json" or format == "msgpack":
-        page = await past.page(asked, format)
+        page = await past.page(asked, allowance.view(format, asked.signals, asked.meta))
         found = {"cursor": page.cursor, "trimmed": page.trimmed}
         present = {name: value for name, value in found.items() if value is not None}
         content = {"ts": now_ms(), **present, "data": page.data}
         return Response(protocol.encode(content, format), media_type=f"application/{format}")
     if "limit" in request.query_params:
         raise CommandError("bad_request", f"limit is of pages: {format} is all of it, as far as from and to say")
-    return await download(past, asked, format)
+    return await download(past, asked, allowance.view("json", asked.signals, asked.meta), format)
 
 
 async def publish(request: Request) -> Response:
@@ -63,7 +65,7 @@ async def publish(request: Request) -> Response:
         asked = msgspec.json.decode(body, type=_Publish)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandError("bad_request", str(error)) from None
-    allowance = grants(request)
+    allowance = await grants(request)
     topics.parse(asked.topic)
     allowance.check("publish", asked.topic)
     id = await node(request).publisher.publish(asked.topic, asked.data, allowance.subject, asked.ttl)

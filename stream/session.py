@@ -11,15 +11,14 @@ from typing import Any
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
-from stream.auth import Grants
 from stream.gate import Pass
+from stream.grants import Grants
 from stream.group import Group
-from stream.item import View
 from stream.member import Member
 from stream.node import Node
 from stream.outbox import Frame, Outbox
 from stream.player import Player, Start
-from stream.query import query
+from stream.query import Query, query
 from stream.rate import Ration
 from wire import protocol, topics
 from wire.clock import now_ms
@@ -121,15 +120,18 @@ class Session:
                 self._reply(protocol.PublishReply(action=action, request_id=command.request_id, ts=now_ms(), id=id))
             case protocol.Get():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
-                view = View(self._format, meta=command.meta)
+                view = self._grants.view(self._format, meta=command.meta)
                 states = await self._node.states(command.topic)
-                self._reply_items(command, action, [Raw(item.encoded(view)) for item in states])
+                self._reply_items(
+                    command, action, [Raw(item.encoded(view)) for item in states if view.shows(item.body)]
+                )
             case protocol.History():
                 self._grants.check("subscribe", topics.check_filter(command.topic))
-                page = await self._node.past.page(command, self._format)
+                view = self._grants.view(self._format, command.signals, command.meta)
+                page = await self._node.past.page(command, view)
                 self._reply_items(command, action, page.data, page.cursor, page.trimmed)
             case protocol.Authorize():
-                granted = self._node.authority.grants(command.authorization)
+                granted = await self._node.authority.grants(command.authorization)
                 if self._place is not None:
                     self._place.change(granted.subject)
                 self._grants = granted
@@ -152,7 +154,7 @@ class Session:
             raise CommandError(
                 "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
             )
-        asked = query(command, self._format)
+        asked = self._query(command)
         try:
             await self._node.follow(topic)
         except BaseException:
@@ -166,7 +168,7 @@ class Session:
             return
         group = self._node.group(asked)
         before = self._members.get(group.id)
-        self._reply_subscribed("subscribe", command.request_id, group.id)
+        self._reply_subscribed("subscribe", command, group.id)
         self._members[group.id] = self._node.join(group, self.outbox, snapshot=command.snapshot, since=since)
         if before is not None:  # it leaves after it has joined again: so the group, and its id, stay
             self._node.leave(before)
@@ -179,19 +181,20 @@ class Session:
         before = self._member(command.subscription_id)
         wanted = command.applied(self._asked[before.group.id])
         if wanted.from_ is not None:
+            self._query(wanted)  # what is refused changes nothing
             self._replay(before, wanted, seeks=command.from_ is not UNSET)
             return
-        asked = query(wanted, self._format)
+        asked = self._query(wanted)
         own = before.group.query.own
         if before.group.id not in self._players and asked._replace(own=own) == before.group.query:
             asked = before.group.query
         group = self._node.group(asked)
         if group is before.group:
-            self._reply_subscribed("update", command.request_id, group.id)
+            self._reply_subscribed("update", wanted, group.id)
         else:
             before.group.flush()  # what waits there is not lost, and what waits here is not told again
             group.flush()
-            self._reply_subscribed("update", command.request_id, group.id)
+            self._reply_subscribed("update", wanted, group.id)
             self._move(before, group)
         self._asked[group.id] = wanted
 
@@ -219,14 +222,14 @@ class Session:
         """Reply, then play the log to a group of the client's own, from a cursor or a time."""
         assert command.from_ is not None
         id = id or secrets.token_urlsafe(6)
-        asked = query(command, self._format)._replace(own=id)
+        asked = self._query(command)._replace(own=id)
         position, after = command.from_, Cursor((id_before(command.from_),) * len(self._node.layout))
         if since is not None:
             position, after = max(since) >> SEQUENCE_BITS, since
         # Where a replay goes on, or begins elsewhere, the client knows what only a snapshot makes good again.
         again = (since is not None or action == "update") and not (asked.strategy == "batch" and asked.resumable)
         snapshot = again or (command.snapshot and since is None)
-        self._reply_subscribed(action, command.request_id, id)
+        self._reply_subscribed(action, command, id)
         start = Start(after, position, 1.0 if command.speed is None else command.speed, snapshot)
         player = Player(self._node, asked, self.outbox, start, lambda: self._live(id))
         self._players[id], self._members[id], self._asked[id] = player, player.member, command
@@ -239,8 +242,8 @@ class Session:
             self._leave(before)
             self._play("update", wanted, None, before.group.query.own)
         else:
-            self._reply_subscribed("update", wanted.request_id, id)
-            player.ask(query(wanted, self._format)._replace(own=id))
+            self._reply_subscribed("update", wanted, id)
+            player.ask(self._query(wanted)._replace(own=id))
             player.turn(1.0 if wanted.speed is None else wanted.speed)
             self._members[id], self._asked[id] = player.member, wanted
 
@@ -255,8 +258,12 @@ class Session:
             raise CommandError("unknown_subscription", f"no subscription {id[:64]!r} on this connection")
         return member
 
-    def _reply_subscribed(self, action: str, request_id: str, id: str) -> None:
-        self._reply(protocol.SubscribeReply(action=action, request_id=request_id, ts=now_ms(), subscription_id=id))
+    def _reply_subscribed(self, action: str, asked: protocol.Subscribe, id: str) -> None:
+        signals = self._grants.signals if asked.signals is None else None
+        reply = protocol.SubscribeReply(
+            action=action, request_id=asked.request_id, ts=now_ms(), subscription_id=id, signals=signals
+        )
+        self._reply(reply)
 
     def _unsubscribe(self, id: str) -> None:
         member = self._member(id)
@@ -276,13 +283,21 @@ class Session:
             if member.group.is_behind(member):
                 self._node.catch_up(member)
 
+    def _query(self, command: protocol.Subscribe) -> Query:
+        """What a client may be shown of what it asks for. Raises CommandError, reason `forbidden_signal`."""
+        self._grants.check_shape(command)
+        return query(command, self._grants.view(self._format, command.signals, command.meta))
+
     def _check_members(self) -> None:
+        """End the subscriptions to what is granted no more, or otherwise."""
         for id, member in list(self._members.items()):
             try:
                 self._grants.check("subscribe", member.group.query.filter)
+                if self._query(self._asked[id]).view != member.group.query.view:
+                    raise CommandError("grants_changed", "other signals are granted now: subscribe anew")
             except CommandError as error:
                 self._unsubscribe(id)
-                self._fail(error, "subscription", None)
+                self._fail(error, "subscription", None, id)
 
     def _expire_at(self, expires: float | None) -> None:
         if self._expiry is not None:
@@ -313,9 +328,11 @@ class Session:
         )
         self._reply(reply)
 
-    def _fail(self, error: CommandError, action: str | None, request_id: str | None) -> None:
+    def _fail(
+        self, error: CommandError, action: str | None, request_id: str | None, subscription_id: str | None = None
+    ) -> None:
         self._node.metrics.errors.labels(error.reason).inc()
-        self._reply(protocol.error_reply(error, action, request_id))
+        self._reply(protocol.error_reply(error, action, request_id, subscription_id))
 
 
 def _topic(topic: str) -> str:

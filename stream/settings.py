@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
+from stream.keys import FileKeys, FixedKeys, Key, Keys, UrlKeys, is_url
 from stream.layer import read_layer
 from stream.limits import Limits
 from wire.errors import SettingsError
@@ -13,21 +15,31 @@ from wire.urls import parse_redis
 
 __all__ = ["Settings"]
 
+LEAST_SECRET = 32  # characters, as many as bytes in what HS256 makes (RFC 7518, section 3.2)
+
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of one node. Raises SettingsError, which names the setting, when one can't be used.
 
-    `map_layer`: a file of GeoJSON. `node_name`: what it calls itself. `jwt_key`: without it everyone may do
-    everything. `subscriptions`: most for one connection. `frame_bytes`: largest frame that a client may send.
-    `outbox_bytes`: most that waits for a client before it counts as behind. `drain_s`: how long a client may take no
-    byte before it is closed (4008). `limits`: what else clients may ask of it.
+    `host`: the address that it listens on. `map_layer`: a file of GeoJSON. `node_name`: what it calls itself.
+    `jwt_key`: secrets of tokens (HS256), with spaces between them; `jwt_keys`: a file or URL of public keys. Without
+    either everyone may do everything, and the node serves loopback only, unless `anonymous` says otherwise.
+    `jwt_audience`, `jwt_issuer`: whom tokens must be for and from. `subscriptions`: most for one connection.
+    `frame_bytes`: largest frame that a client may send. `outbox_bytes`: most that waits for a client before it counts
+    as behind. `drain_s`: how long a client may take no byte before it is closed (4008). `limits`: what else clients
+    may ask of it.
     """
 
     redis_url: str = "redis://127.0.0.1:6379"
     map_layer: str | None = None
     node_name: str = field(default_factory=socket.gethostname)
+    host: str = "127.0.0.1"
     jwt_key: str | None = None
+    jwt_keys: str | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+    anonymous: bool = False
     subscriptions: int = 1_000
     frame_bytes: int = 65_536
     outbox_bytes: int = 262_144
@@ -44,8 +56,12 @@ class Settings:
             read_layer(self.map_layer)
         if not 1 <= len(self.node_name) <= 128:
             raise SettingsError.about("node-name", "must have 1 to 128 characters")
-        if self.jwt_key is not None and len(self.jwt_key) < 32:
-            raise SettingsError.about("jwt-key", "must have at least 32 characters")
+        if not self.keys() and not self.anonymous and not is_loopback(self.host):
+            raise SettingsError.about(
+                "host",
+                f"can't be {self.host}: without a key of tokens a node serves this machine only. Set"
+                " FLEETWIRE_JWT_KEY or FLEETWIRE_JWT_KEYS, or FLEETWIRE_ANONYMOUS=true to let everyone in",
+            )
         if self.subscriptions < 1:
             raise SettingsError.about("subscriptions", "must be at least 1")
         if not 1_024 <= self.frame_bytes <= 1 << 24:
@@ -54,3 +70,28 @@ class Settings:
             raise SettingsError.about("outbox-bytes", "must be at least 1024")
         if self.drain_s <= 0:
             raise SettingsError.about("drain-s", "must be more than 0")
+
+    def keys(self) -> list[Keys]:
+        """Where the keys of tokens are. Raises SettingsError for those that can't be used."""
+        found: list[Keys] = []
+        if self.jwt_key is not None:
+            secrets = self.jwt_key.split()
+            if not secrets or min(map(len, secrets)) < LEAST_SECRET:
+                raise SettingsError.about("jwt-key", f"must have at least {LEAST_SECRET} characters")
+            found.append(FixedKeys([Key("HS256", secret.encode()) for secret in secrets]))
+        if self.jwt_keys is not None:
+            try:
+                found.append(UrlKeys(self.jwt_keys) if is_url(self.jwt_keys) else FileKeys(self.jwt_keys))
+            except OSError as error:
+                raise SettingsError.about("jwt-keys", f"can't be read: {self.jwt_keys}: {error.strerror}") from None
+            except ValueError as error:
+                raise SettingsError.about("jwt-keys", f"can't be used: {self.jwt_keys}: {error}") from None
+        return found
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

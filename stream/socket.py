@@ -8,8 +8,8 @@ import contextlib
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stream.auth import Grants
 from stream.gate import Pass
+from stream.grants import Grants
 from stream.http import grants, node
 from stream.outbox import QueuedOutbox
 from stream.prepared import EXTENSION, PreparedOutbox
@@ -31,14 +31,16 @@ class Stream:
 async def _stream(websocket: WebSocket) -> None:
     subprotocol = next((name for name in websocket.scope["subprotocols"] if name in SUBPROTOCOLS), None)
     try:
-        granted = grants(websocket)
+        granted = await grants(websocket)
         place = node(websocket).gate.enter(websocket, granted.subject)
     except CommandError as error:
         await websocket.accept(subprotocol)
         if error.reason == "invalid_token":
             await websocket.close(4001, CLOSE_CODES[4001].reason)
         else:
-            await websocket.close(1013, error.description)
+            await websocket.close(
+                1013, CLOSE_CODES[1013].reason if error.reason == "unavailable" else error.description
+            )
         return
     with place, node(websocket).metrics.clients.labels("websocket").track_inprogress():
         await websocket.accept(subprotocol)

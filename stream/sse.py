@@ -33,7 +33,7 @@ async def events(request: Request) -> Response:
     asked: protocol.Subscribe = command(protocol.Subscribe, request)
     if (last := request.headers.get("last-event-id")) and asked.since is None:
         asked = msgspec.structs.replace(asked, since=last)
-    granted = grants(request)
+    granted = await grants(request)
     if request.method == "HEAD":
         granted.check("subscribe", topics.check_filter(asked.topic))
         return Response(headers=HEADERS, media_type=MEDIA_TYPE)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from wire.reading import Value
 from wire.shaping import Change, Curve, Curvelog, Range, SignalFilter, Timebased, is_number, same
+from wire.signals import compile_patterns
 
 __all__ = ["Point", "Thinning", "simplify"]
 
@@ -25,7 +25,9 @@ class Thinning:
 
     def __init__(self, filters: Mapping[str, SignalFilter]) -> None:
         self._exact = dict(filters)
-        self._patterns = [(_compile(pattern), filters[pattern]) for pattern in sorted(filters) if "*" in pattern]
+        self._patterns = [
+            (compile_patterns([pattern]), filters[pattern]) for pattern in sorted(filters) if "*" in pattern
+        ]
         self._found: dict[str, SignalFilter | None] = {}
         self._memories: dict[str, dict[str, _Memory]] = {}
 
@@ -218,7 +220,3 @@ def _begin(filter: Change | Timebased | Curvelog) -> _Memory:
 
 def _allows(filter: SignalFilter | None, value: Value) -> bool:
     return not isinstance(filter, Range) or filter.contains(value)
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern).replace(r"\*", "[^.]+"))

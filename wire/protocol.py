@@ -19,6 +19,7 @@ from wire.reading import Clock, Value
 from wire.shaping import BoundingBox, Filters, Geofence, Window
 
 __all__ = [
+    "BEARER",
     "CLOSE_CODES",
     "ERRORS",
     "SUBPROTOCOLS",
@@ -58,6 +59,7 @@ __all__ = [
 
 Format = Literal["json", "msgpack"]
 SUBPROTOCOLS: dict[str, Format] = {"fleetwire.v1.json": "json", "fleetwire.v1.msgpack": "msgpack"}
+BEARER = "fleetwire.bearer."  # and a token: what a browser may offer as one more subprotocol
 
 RequestId = Annotated[str, Meta(min_length=1, max_length=64)]
 Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]
@@ -81,6 +83,8 @@ ERRORS: dict[str, int] = {
     "unauthorized": 401,  # a token is needed first
     "forbidden_topic": 403,  # no grant covers it, or clients don't publish there
     "forbidden_origin": 403,  # a page from elsewhere
+    "forbidden_signal": 403,  # no grant covers it
+    "grants_changed": 409,  # a new token grants other signals, so a subscription has ended: subscribe anew
     "unknown_subscription": 404,
     "unknown_vehicle": 404,  # nobody has ever heard of it
     "not_found": 404,  # HTTP: nothing is there
@@ -341,9 +345,11 @@ class Reply(Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 
 class SubscribeReply(Reply, kw_only=True):
-    """The subscription that a subscribe or update got; the same for all who ask for the same."""
+    """The subscription that a subscribe or update got; the same for all who ask for the same. `signals`: patterns of
+    those that it is limited to, where no signals were asked for and the token does not grant all."""
 
     subscription_id: str
+    signals: tuple[str, ...] | None = None
 
 
 class PublishReply(Reply, kw_only=True):
@@ -376,12 +382,14 @@ class ErrorDetail(Struct):
 
 
 class ErrorReply(Struct, rename="camel", omit_defaults=True):
-    """Why a command was not carried out. Action and request id as far as they could be read."""
+    """Why a command was not carried out, with action and request id as far as they could be read; or, with the action
+    `subscription` and its id, why a subscription has ended."""
 
     ts: int
     error: ErrorDetail
     action: str | None = None
     request_id: str | None = None
+    subscription_id: str | None = None
 
 
 _ENCODERS: dict[Format, Callable[[Any], bytes]] = {
@@ -426,7 +434,12 @@ def request_of(data: bytes | str, format: Format) -> tuple[str | None, str | Non
     )
 
 
-def error_reply(error: CommandError, action: str | None = None, request_id: str | None = None) -> ErrorReply:
+def error_reply(
+    error: CommandError,
+    action: str | None = None,
+    request_id: str | None = None,
+    subscription_id: str | None = None,
+) -> ErrorReply:
     """The reply that tells a client of an error."""
     detail = ErrorDetail(ERRORS[error.reason], error.reason, error.description)
-    return ErrorReply(ts=now_ms(), error=detail, action=action, request_id=request_id)
+    return ErrorReply(now_ms(), detail, action, request_id, subscription_id)

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from stream.auth import sign
+from stream.auth import claims, sign, sign_with_secret
 from tests.client.driven import Refused, driven
 from tests.client.streams import Stream, stream
 from tests.programs import eventually
+from wire.reading import Reading
 
 KEY = "a key for tests, which has at least 32 characters"
 FLEET = "fleets/berlin/+/telemetry"
@@ -80,6 +81,23 @@ async def test_what_is_not_granted_is_an_error_of_its_own(node: Stream) -> None:
         with pytest.raises(Refused, match="forbidden_topic"):
             await client.call("get", "fleets/paris/+/telemetry")
         assert client.state == "live"
+
+
+async def test_other_signals_are_shown_as_a_new_token_says(node: Stream) -> None:
+    await node.store.readings(("fleets/berlin/v2/telemetry", Reading(1, {"n": 2, "m": 3}, 1)))
+    topic = "fleets/berlin/v2/telemetry"
+    few = sign_with_secret(KEY, claims("ann", ["fleets/#"], [], 600, signals=["n"]))
+    async with driven(node.url, token=few) as client:
+        states = await client.subscribe(topic, interval=0)
+        readings = await client.subscribe(topic, strategy="batch", interval=0)
+        await eventually(lambda: states.states == {topic: {"n": 2}} and readings.events)
+        await client.call("authorize", token())
+        await eventually(lambda: states.states == {topic: {"n": 2, "m": 3}})
+        await node.store.readings((topic, Reading(2, {"m": 4}, 2)))
+        await eventually(lambda: readings.items() and readings.items()[-1]["values"] == {"m": 4})
+        assert not states.kind("error")
+        assert not readings.kind("error")
+        assert (await client.stats())["connects"] == 1
 
 
 async def test_a_token_that_grants_less_ends_what_it_does_not_grant(node: Stream) -> None:

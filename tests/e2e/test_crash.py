@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.crash import SAVE, TARGETS, crash, plan
 
 
+@pytest.mark.timeout(400)  # programs that are starved start slowly, again and again
 @pytest.mark.parametrize(
     ("targets", "kills", "seed"),
     [(("bridge",), 4, 1), (("redis",), 6, 2), (("mosquitto",), 5, 3), (TARGETS, 6, 4)],

@@ -14,8 +14,11 @@ import typer
 from fleetwire.cli import app
 from fleetwire.client import open_connection
 from simulator.city import City
+from stream.auth import Authority
 from stream.layer import read_layer
+from stream.settings import Settings
 from tests.programs import fleetwire, free_port, wait_for_port
+from tests.stream.signing import private_pem, public_pem
 
 COMMANDS = ("demo", "ingest", "stream", "simulate", "streets", "watch", "command", "verify", "token", "device")
 OF_DEVICE = ("init", "add", "remove")
@@ -36,6 +39,11 @@ def taken() -> Iterator[int]:
         ("demo --nodes 0", "--nodes must be 1 to 16"),
         ("stream --port {taken}", "port {taken} on 127.0.0.1 can't be used"),
         ("ingest --metrics-port {taken}", "port {taken} on 127.0.0.1 can't be used"),
+        ("stream --host 0.0.0.0", "--host (FLEETWIRE_HOST) can't be 0.0.0.0: without a key of tokens"),
+        ("stream --jwt-keys nothing.pem", "(FLEETWIRE_JWT_KEYS) can't be read: nothing.pem: No such file"),
+        ("stream --jwt-keys http://id.example/keys", "keys come by https://"),
+        ("token --subject ops", "--jwt-key (FLEETWIRE_JWT_KEY) is needed to sign it, or --private-key"),
+        ("token --subject ops --private-key nothing.pem", "can't be read: nothing.pem: No such file"),
         ("stream --jwt-key short", "(FLEETWIRE_JWT_KEY) must have at least 32 characters"),
         (
             "stream --map-layer /nowhere.geojson",
@@ -109,6 +117,19 @@ def test_the_streets_of_a_fleet_are_a_map_layer(tmp_path: Path) -> None:
         path = tmp_path / "streets.geojson"
         path.write_text(program.output)
     assert msgspec.json.decode(read_layer(str(path))) == msgspec.to_builtins(City("paris", 3).streets())
+
+
+async def test_a_token_is_signed_with_a_private_key(tmp_path: Path) -> None:
+    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    private.write_bytes(private_pem("EdDSA"))
+    public.write_bytes(public_pem("EdDSA"))
+    asked = ("--subject", "ops", "--subscribe", "fleets/#", "--signal", "Speed", "--connections", "3")
+    with fleetwire("token", "--private-key", str(private), *asked, "--audience", "fleetwire") as program:
+        assert program.wait(20) == 0
+        token = program.output.strip()
+    grants = await Authority(Settings(jwt_keys=str(public)).keys(), "fleetwire").grants(token)
+    assert (grants.subject, grants.subscribe, grants.publish) == ("ops", ("fleets/#",), ())
+    assert (grants.signals, grants.limits.connections) == (("Speed",), 3)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *(f"device {name}" for name in OF_DEVICE)])

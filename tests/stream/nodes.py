@@ -12,6 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from ingest.state import Shapes
+from stream.grants import Grants
 from stream.node import Node
 from stream.outbox import QueuedOutbox
 from stream.session import Session
@@ -76,8 +77,7 @@ def truth(log: Iterable[tuple[int, Reading]]) -> dict[str, Value]:
 class Peer:
     """A client without a socket. It reads all the time, unless `reading` is cleared."""
 
-    def __init__(self, node: Node, format: Format = "json", token: str | None = None) -> None:
-        grants = node.authority.grants(token) if token else node.authority.default
+    def __init__(self, node: Node, format: Format, grants: Grants) -> None:
         self.outbox = QueuedOutbox(node.settings.outbox_bytes)
         self.session = Session(node, format, grants, self.outbox)
         self.format = format
@@ -189,7 +189,7 @@ async def running(redis_url: str, **changes: Any) -> AsyncIterator[Node]:
 @asynccontextmanager
 async def joined(node: Node, format: Format = "json", token: str | None = None) -> AsyncIterator[Peer]:
     """A client of a node."""
-    peer = Peer(node, format, token)
+    peer = Peer(node, format, await node.authority.grants(token) if token else node.authority.default)
     reader = asyncio.create_task(peer.read())
     try:
         yield peer

@@ -37,6 +37,7 @@ from wire.partition import WHOLE, Layout
 from wire.reading import Message, Reading, Value, encode
 from wire.store import Retention
 
+VIEW = View("json")
 TOPICS = ("fleets/a/v1/telemetry", "fleets/a/v2/telemetry", "fleets/b/v1/status", "rooms/ops")
 END = 1_000_000  # ms; no id is greater
 
@@ -96,11 +97,15 @@ def asked(**fields: Any) -> protocol.History:
     return protocol.History(request_id="1", **{"topic": "#", **fields})
 
 
+def seen(command: protocol.History) -> View:
+    return View("json", command.signals, command.meta)
+
+
 async def pages(found: Past, command: protocol.History) -> list[list[Event]]:
     """All pages, with what must hold of each."""
     pages = []
     while True:
-        page = await found.page(command, "json")
+        page = await found.page(command, seen(command))
         assert len(page.data) <= command.limit
         assert page.trimmed is None
         pages.append([json.loads(bytes(item)) for item in page.data])
@@ -115,7 +120,7 @@ def fields_of(command: protocol.History) -> dict[str, Any]:
 
 
 async def whole(found: Past, command: protocol.History) -> list[Event]:
-    pieces = found.pieces(await found.whole(command), Ndjson())
+    pieces = found.pieces(await found.whole(command, seen(command)), Ndjson())
     return [json.loads(line) for line in b"".join([piece async for piece in pieces]).splitlines()]
 
 
@@ -184,12 +189,12 @@ async def test_says_what_the_logs_no_longer_have(redis: Redis) -> None:
     found = of(redis)
     gone = format_id(parse_id("9-1") - 1)
     for window in (None, 1_000):
-        assert (await found.page(asked(window=window), "json")).trimmed == gone
-        assert (await found.whole(asked(window=window))).trimmed == gone
-        assert (await found.page(asked(window=window, **{"from": 10}), "json")).trimmed is None
-        assert (await found.page(asked(window=window, topic=TOPICS[1]), "json")).trimmed is None
-    assert (await found.page(asked(after="8-1"), "json")).trimmed == gone
-    assert (await found.page(asked(window=1_000, after=TOPICS[0]), "json")).trimmed is None
+        assert (await found.page(asked(window=window), VIEW)).trimmed == gone
+        assert (await found.whole(asked(window=window), VIEW)).trimmed == gone
+        assert (await found.page(asked(window=window, **{"from": 10}), VIEW)).trimmed is None
+        assert (await found.page(asked(window=window, topic=TOPICS[1]), VIEW)).trimmed is None
+    assert (await found.page(asked(after="8-1"), VIEW)).trimmed == gone
+    assert (await found.page(asked(window=1_000, after=TOPICS[0]), VIEW)).trimmed is None
 
 
 # Windows
@@ -230,10 +235,10 @@ async def test_too_many_windows_for_a_page_are_an_error_that_says_what_to_ask(re
     await fill(redis, [(TOPICS[0], 1_000 * n, {"n": n}, "b") for n in range(40)])
     found = of(redis)
     with pytest.raises(CommandError) as caught:
-        await found.page(asked(window=1_000, limit=39), "json")
+        await found.page(asked(window=1_000, limit=39), VIEW)
     assert caught.value.reason == "bad_request"
     assert f"{TOPICS[0]} has more than 39 windows of 1000 ms: ask for a larger window" in str(caught.value)
-    assert len((await found.page(asked(window=1_000, limit=40), "json")).data) == 40
+    assert len((await found.page(asked(window=1_000, limit=40), VIEW)).data) == 40
     assert len(await whole(found, asked(window=1_000, limit=1))) == 40  # of a download there are no pages
 
 
@@ -249,7 +254,7 @@ async def test_too_many_windows_for_a_page_are_an_error_that_says_what_to_ask(re
 )
 async def test_what_can_t_be_answered_is_an_error(redis: Redis, reason: str, fields: dict[str, Any]) -> None:
     found = of(redis)
-    for answer in (found.page(asked(**fields), "json"), found.whole(asked(**fields))):
+    for answer in (found.page(asked(**fields), VIEW), found.whole(asked(**fields), VIEW)):
         with pytest.raises(CommandError) as caught:
             await answer
         assert caught.value.reason == reason
@@ -257,7 +262,7 @@ async def test_what_can_t_be_answered_is_an_error(redis: Redis, reason: str, fie
 
 async def test_a_page_goes_on_after_a_topic_that_is_gone(redis: Redis) -> None:
     await fill(redis, [(name, 1, {"n": 1}, "b") for name in TOPICS[:3]])
-    page = await of(redis).page(asked(window=1_000, after="fleets/a/v1x/telemetry"), "json")
+    page = await of(redis).page(asked(window=1_000, after="fleets/a/v1x/telemetry"), VIEW)
     assert [json.loads(bytes(item))["topic"] for item in page.data] == list(TOPICS[1:3])
 
 
@@ -270,7 +275,7 @@ async def test_a_redis_that_goes_away_in_the_middle_is_an_error() -> None:
             await fill(redis, [(TOPICS[n % 3], n, {"n": n}, "b") for n in range(100)])
             found = of(redis)
             for window in (None, 1_000):
-                command = await found.whole(asked(window=window))
+                command = await found.whole(asked(window=window), VIEW)
                 pieces = found.pieces(command, Ndjson())
                 assert await anext(pieces) == b""  # the head
                 assert await anext(pieces)
@@ -280,7 +285,7 @@ async def test_a_redis_that_goes_away_in_the_middle_is_an_error() -> None:
                 assert caught.value.reason == "unavailable"
             server.program.kill()
             with pytest.raises(CommandError) as caught:
-                await found.page(asked(), "json")
+                await found.page(asked(), VIEW)
             assert caught.value.reason == "unavailable"
 
 
@@ -289,7 +294,7 @@ async def test_who_stops_reading_leaves_no_connection_behind(redis: Redis) -> No
     found = of(redis)
     before = len(await redis.client_list())
     for window in (None, 1_000):
-        pieces = found.pieces(await found.whole(asked(window=window)), Ndjson())
+        pieces = found.pieces(await found.whole(asked(window=window), VIEW), Ndjson())
         await anext(pieces)
         await anext(pieces)
         assert len(await redis.client_list()) == before + 1

@@ -505,7 +505,7 @@ async def test_a_message_carries_who_sent_it(locked: Node) -> None:
 )
 async def test_a_token_that_can_t_be_used_is_refused_and_not_repeated(locked: Node, bad: str) -> None:
     with pytest.raises(CommandError) as caught:
-        locked.authority.grants(bad)
+        await locked.authority.grants(bad)
     assert caught.value.reason == "invalid_token"
     async with joined(locked) as peer:
         reply = await peer.ask("authorize", authorization=bad)

@@ -133,7 +133,8 @@ export class Client {
 
   private heard(message: Message): void {
     if (isEvent(message)) this.roster.hear(message);
-    else if (message.action === "subscription") this.roster.resume(); // a token grants less
+    else if ("subscriptionId" in message && message.action === "subscription")
+      this.roster.ended(message.subscriptionId ?? "", message.error.reason === "grants_changed");
   }
 
   /** Ask what may be asked twice: again on the next connection when one is lost meanwhile. */

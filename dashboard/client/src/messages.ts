@@ -17,4 +17,4 @@ export type AnswerTo<Action, Any = Answer> = Any extends { action: infer A }
 
 /** Whether a message is for a subscription. */
 export const isEvent = (message: Message): message is Event =>
-  "subscriptionId" in message && !("requestId" in message);
+  "subscriptionId" in message && !("requestId" in message) && !("error" in message);

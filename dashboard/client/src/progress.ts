@@ -56,6 +56,11 @@ export class Progress {
     return true;
   }
 
+  /** A node shows other signals than before: states begin with a snapshot, readings go on. */
+  shownOtherwise(): void {
+    if (this.wanted.strategy !== "batch" && this.wanted.from === undefined) this.reached = undefined;
+  }
+
   /** A node has answered to an `update`: what comes from now on is of this. */
   changed(change: Change): void {
     const before = this.change(change);

@@ -18,6 +18,8 @@ export const ERRORS = {
   unauthorized: 401,
   forbidden_topic: 403,
   forbidden_origin: 403,
+  forbidden_signal: 403,
+  grants_changed: 409,
   unknown_subscription: 404,
   unknown_vehicle: 404,
   not_found: 404,
@@ -265,13 +267,15 @@ export interface Ping {
 }
 
 /**
- * The subscription that a subscribe or update got; the same for all who ask for the same.
+ * The subscription that a subscribe or update got; the same for all who ask for the same. `signals`: patterns of
+ * those that it is limited to, where no signals were asked for and the token does not grant all.
  */
 export interface SubscribeReply {
   action: "subscribe" | "update";
   requestId: string;
   ts: number;
   subscriptionId: string;
+  signals?: string[];
 }
 
 /**
@@ -389,13 +393,15 @@ export interface PingReply {
 }
 
 /**
- * Why a command was not carried out. Action and request id as far as they could be read.
+ * Why a command was not carried out, with action and request id as far as they could be read; or, with the
+ * action `subscription` and its id, why a subscription has ended.
  */
 export interface ErrorReply {
   ts: number;
   error: ErrorDetail;
   action?: string;
   requestId?: string;
+  subscriptionId?: string;
 }
 
 /**

@@ -13,7 +13,6 @@ export class Roster implements Host {
   private readonly denied: (error: FleetwireError) => void;
   private readonly work = new Map<Subscription, Promise<unknown>>();
   private readonly retries = new Set<ReturnType<typeof setTimeout>>();
-  private connection: Connection | undefined;
   private session: Session | undefined;
 
   /** `denied` is called when a node wants a token first. */
@@ -28,16 +27,25 @@ export class Roster implements Host {
     this.goOn(subscription);
   }
 
-  /** Begin all again: on a new connection, or since the node has ended one of them and does not say which. */
-  resume(connection = this.connection): void {
-    this.connection = connection;
-    this.session = connection && new Session(connection);
+  /** Begin all again, on a new connection. */
+  resume(connection: Connection): void {
+    this.session = new Session(connection);
     for (const subscription of this.work.keys()) this.goOn(subscription);
+  }
+
+  /**
+   * The node has ended one of them, since a new token grants less, or otherwise. It is asked for anew, and what is
+   * refused then is told. `otherwise`: what was told of states is not what they are now.
+   */
+  ended(id: string, otherwise: boolean): void {
+    for (const subscription of this.session?.ended(id) ?? []) {
+      if (otherwise) subscription.progress.shownOtherwise();
+      this.goOn(subscription);
+    }
   }
 
   /** There is no connection any more. */
   lost(): void {
-    this.connection = undefined;
     this.session = undefined;
     for (const timer of this.retries) clearTimeout(timer);
     this.retries.clear();

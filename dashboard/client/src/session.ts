@@ -31,6 +31,13 @@ export class Session {
     return this.routes.id(subscription) !== undefined;
   }
 
+  /** The node has ended what these have heard. */
+  ended(id: string): Subscription[] {
+    const hearers = this.routes.at(id);
+    for (const hearer of hearers) this.routes.remove(hearer);
+    return hearers;
+  }
+
   /** Go on from where a subscription is. */
   async enter(subscription: Subscription): Promise<void> {
     const { ask } = subscription;
