@@ -612,9 +612,7 @@ def token(
         Settings(jwt_key=key)
         print(sign_with_secret(key.split()[0], found))
     else:
-        raise SettingsError(
-            "--jwt-key (FLEETWIRE_JWT_KEY) or --private-key (FLEETWIRE_PRIVATE_KEY) is needed to sign it"
-        )
+        raise SettingsError("--jwt-key (FLEETWIRE_JWT_KEY) is needed to sign it, or --private-key")
 
 
 def _signed(path: Path, claims: dict[str, Any], key_id: str | None) -> str:

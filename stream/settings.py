@@ -77,7 +77,8 @@ class Settings:
         if self.jwt_key is not None:
             secrets = self.jwt_key.split()
             if not secrets or min(map(len, secrets)) < LEAST_SECRET:
-                raise SettingsError.about("jwt-key", f"must have at least {LEAST_SECRET} characters")
+                problem = f"must have at least {LEAST_SECRET} characters; spaces part one secret from the next"
+                raise SettingsError.about("jwt-key", problem)
             found.append(FixedKeys([Key("HS256", secret.encode()) for secret in secrets]))
         if self.jwt_keys is not None:
             try:

@@ -16,7 +16,7 @@ from tests.programs import eventually, fleetwire, free_port
 from wire.clock import now_ms
 from wire.reading import Reading
 
-KEY = "a key of at least thirty-two bytes."
+KEY = "a-key-of-at-least-thirty-two-bytes"
 
 
 def token(*grants: str) -> str:

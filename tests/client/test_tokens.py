@@ -12,7 +12,7 @@ from tests.client.streams import Stream, stream
 from tests.programs import eventually
 from wire.reading import Reading
 
-KEY = "a key for tests, which has at least 32 characters"
+KEY = "a-key-for-tests,-which-has-at-least-32-characters"
 FLEET = "fleets/berlin/+/telemetry"
 
 
