@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidHeader
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 __all__ = ["StrictProtocol"]
@@ -85,6 +87,14 @@ class StrictProtocol(WebSocketsSansIOProtocol):
 
 
 class _Frames(ServerProtocol):
+    def accept(self, request: Request) -> Response:
+        response = super().accept(request)
+        why = self.handshake_exc
+        if isinstance(why, InvalidHeader) and why.name == "Sec-WebSocket-Version":
+            response.status_code, response.reason_phrase = 426, "Upgrade Required"
+            response.headers["Sec-WebSocket-Version"] = "13"  # which must be said (section 4.4)
+        return response
+
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None  # whoever closes in the middle of a message may do so (section 5.4)

@@ -221,9 +221,11 @@ class Geofence(Struct, frozen=True, forbid_unknown_fields=True):
     events: Annotated[frozenset[Literal["enter", "leave"]], Meta(min_length=1)] = frozenset(("enter", "leave"))
 
     def __post_init__(self) -> None:
-        points = self.polygon
-        if len(points) > 1 and points[0] == points[-1]:
-            points = points[:-1]
+        points, end = self.polygon, len(self.polygon)
+        while end > 1 and points[0] == points[end - 1]:
+            end -= 1
+        if end < len(points):
+            points = points[:end]
             force_setattr(self, "polygon", points)
         if not 3 <= len(points) <= _MAX_POINTS:
             raise ValueError(f"a polygon has 3 to {_MAX_POINTS} points, not {len(points)}")

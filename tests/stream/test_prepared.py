@@ -217,3 +217,22 @@ async def test_nothing_of_one_who_is_gone_waits_for_the_garbage_collector(app: A
             await eventually(lambda: protocol() is None, 2)
         finally:
             gc.enable()
+
+
+async def test_fragments_of_nothing_without_end_take_no_room(app: App) -> None:
+    async with serving(app) as port, connected(app, port) as client:
+        fragment, ping = b"\x00\x80" + bytes(4), b"\x89\x80" + bytes(4)
+        client.writer.write(b"\x01\x80" + bytes(4) + fragment * 10_000 + ping)
+        assert await client.frame() == (Opcode.PONG, b"")
+        assert client.outbox._protocol.frames == [b""]
+
+
+async def test_pings_of_one_who_reads_no_pongs_are_left_with_it(app: App) -> None:
+    async with serving(app) as port, connected(app, port) as client:
+        protocol, pings = client.outbox._protocol, 10_000
+        client.writer.write((b"\x89\xfd" + bytes(129)) * pings)
+        await eventually(lambda: not protocol.transport.is_reading())
+        assert protocol.transport.get_write_buffer_size() < LIMIT + 300_000  # which is read at once
+        for _ in range(pings):
+            assert await client.frame() == (Opcode.PONG, bytes(125))
+        assert protocol.transport.is_reading()

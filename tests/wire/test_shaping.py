@@ -225,6 +225,7 @@ def test_a_geofence_is_the_same_closed_or_not() -> None:
     assert found == read(Geofence, {"polygon": [*SQUARE, SQUARE[0]], "events": ["leave", "enter", "leave"]})
     assert hash(found) == hash(read(Geofence, {"polygon": [*SQUARE, SQUARE[0]]}))
     assert found.polygon == tuple(map(tuple, SQUARE))
+    assert found == read(Geofence, {"polygon": [*SQUARE, *SQUARE[:1] * 3]})
     assert found != read(Geofence, {"polygon": SQUARE, "events": ["enter"]})
 
 

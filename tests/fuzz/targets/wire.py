@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 from redis.asyncio.connection import parse_url
 
-from tests.fuzz.mutation import of_bytes, of_text, repeated
+from tests.fuzz.mutation import of_bytes, of_text
 from tests.fuzz.syntax import JSON, MSGPACK, of_trees
 from tests.fuzz.target import Run, Target
 from wire import keys, topics
@@ -58,7 +58,7 @@ def _command(format: Format) -> Run:
 def _topics(data: bytes) -> None:
     """Words: each is tried as a topic and as a filter, and each filter against all others and against topics that
     they should match."""
-    words = data.decode("utf-8", "replace").split()[:5]
+    words = data.decode("utf-8", "replace").split()[:4]
     names = [word for word in words if _is_topic(word)]
     filters = [word for word in words if _is_filter(word)]
     for filter in filters:
@@ -232,7 +232,7 @@ KINDS = ["status=", "=", ":", "10000", "86400", " ", "rooms"]
 TARGETS = [
     Target("command-json", "wire.protocol, json", _command("json"), of_trees(JSON, FIELDS, VALUES)),
     Target("command-msgpack", "wire.protocol, msgpack", _command("msgpack"), of_trees(MSGPACK, FIELDS, VALUES)),
-    Target("topics", "wire.topics", _topics, repeated(of_text(SEGMENTS))),
+    Target("topics", "wire.topics", _topics, of_text(SEGMENTS)),
     Target("ids", "wire.ids", _ids, of_text(IDS)),
     Target("cursor", "wire.cursor", _cursor, of_bytes([b"c", b"-0", b"AAAA", b"_w", b"="])),
     Target("url-mqtt", "wire.urls.parse_mqtt", _mqtt, of_text(URLS)),
