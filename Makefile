@@ -12,7 +12,7 @@ JOBS   ?= 1
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test test-cluster test-browser check fuzz format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak fuzz-http lock clean
+.PHONY: help install demo test test-cluster test-browser check audit fuzz format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak fuzz-http lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -37,10 +37,11 @@ install: $(PAGE) ## make .venv with everything in it
 demo: $(PAGE)    ## a simulated fleet through a broker, Redis and a node, and its dashboard: make demo ARGS="--vehicles 200"
 	@$(BIN)/fleetwire demo $(ARGS)
 
-check: $(PAGE)   ## ruff and mypy --strict, tsc and biome
+check: $(PAGE)   ## ruff (and its security rules) and mypy --strict, tsc and biome, pip check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pip check --disable-pip-version-check
 	@$(NPM) run --silent check
 
 # One test at a time is what can be relied on: on two cores JOBS=2 takes two thirds of the time, and some tests then
@@ -56,6 +57,9 @@ test-cluster: $(STAMP) ## the end-to-end tests on a Valkey Cluster of three mast
 
 test-browser: $(PAGE) ## the dashboard in Chromium; the screenshots' folder is printed
 	@$(BIN)/python -m pytest -s tests/browser $(ARGS); status=$$?; echo "screenshots: build/screenshots"; exit $$status
+
+audit: $(STAMP)  ## known holes in what the lock files name: asks OSV and npm, and says so when nobody answers
+	@$(BIN)/python -m tests.audit
 
 fuzz: $(STAMP)   ## a million inputs for everything that decodes: make fuzz ARGS="--inputs 100000 --target mqtt --seed 2"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

@@ -83,6 +83,8 @@ class Session:
                 else:
                     self._control(packet)
         except IndexError:  # the codec's way to say that the packet is not all here
+            if len(data) - done > MAX_PACKET_BYTES:
+                raise Unavailable(f"the broker sends a packet of more than {MAX_PACKET_BYTES} bytes") from None
             return done
         except ValueError as error:
             raise Unavailable(f"the broker sends no MQTT 5: {error}") from None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mqtt5 import ConnAckPacket, PublishPacket, QoS, SubAckPacket, SubAckReasonCode
 
-from ingest.session import Session
+from ingest.session import MAX_PACKET_BYTES, Session
 from wire.errors import Unavailable
 
 FILTERS = ["$share/g/fleets/#", "$share/g/other/+"]
@@ -95,6 +95,14 @@ def test_a_broker_that_refuses_or_talks_nonsense(data: bytes, why: str) -> None:
 def test_a_broker_that_sends_text_that_is_not_utf8() -> None:
     with pytest.raises(Unavailable, match="not UTF-8"):
         feed(connected(), b"\x30\x05\x00\x02a\xff\x00")
+
+
+def test_a_broker_that_sends_more_than_it_may_at_once() -> None:
+    packet = PublishPacket("fleets/f/v/telemetry", bytes(MAX_PACKET_BYTES)).write()
+    session = connected()
+    assert feed(session, packet[:MAX_PACKET_BYTES]) == 0
+    with pytest.raises(Unavailable, match="more than"):
+        feed(session, packet[: MAX_PACKET_BYTES + 1])
 
 
 @given(qos=st.lists(st.sampled_from([0, 1]), max_size=30), cuts=st.lists(st.integers(0, 2_000)))
