@@ -205,7 +205,7 @@ def _of_entry(entry: Any) -> Key | str:
         material = jwt.PyJWK(entry).key
         id = entry.get("kid")
         return Key(algorithm_of(material), material, id if isinstance(id, str) else None)
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         return str(error)
 
 

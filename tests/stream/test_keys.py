@@ -43,7 +43,14 @@ def test_a_key_is_good_for_one_algorithm() -> None:
 
 
 def test_what_is_of_no_use_in_a_set_is_passed_over() -> None:
-    others = [jwk("RS256") | {"use": "enc"}, jwk("ES256wide"), {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "new"}, 7]
+    others = [
+        jwk("RS256") | {"use": "enc"},
+        jwk("ES256wide"),
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"kty": "oct"},
+        {"kty": "new"},
+        7,
+    ]
     assert algorithms(in_a_set(*others, jwk("EdDSA"))) == ["EdDSA"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from redis.asyncio.connection import parse_url
 from tests.fuzz.mutation import of_bytes, of_text
 from tests.fuzz.syntax import JSON, MSGPACK, of_trees
 from tests.fuzz.target import Run, Target
-from wire import keys, topics
+from wire import keys, signals, topics
 from wire.command import decode_command as decode_body
 from wire.command import reply_of
 from wire.cursor import format_cursor, parse_cursor
@@ -113,6 +114,22 @@ def _instances(filter: str) -> list[str]:
 def filter_topics(names: list[str]) -> list[str]:
     """Those that are topics of ours."""
     return [name for name in names if _is_topic(name)]
+
+
+def _signals(data: bytes) -> None:
+    """Words: each is tried as a pattern and as the name of a signal."""
+    words = data.decode("utf-8", "replace").split()[:4]
+    names = [*words, *(word.replace("*", "~") for word in words)]
+    for pattern in words:
+        found = signals.compile_patterns([pattern])
+        matched = [name for name in names if found.fullmatch(name)]
+        assert pattern.replace("*", "~") in matched
+        if pattern.count("*") < 5 and len(pattern) < 100:  # in the way that takes long
+            plain = re.compile(re.escape(pattern).replace(r"\*", "[^.]+"))
+            assert matched == [name for name in names if plain.fullmatch(name)]
+        for grant in words:
+            if signals.covers(grant, pattern):
+                assert all(signals.compile_patterns([grant]).fullmatch(name) for name in matched), (grant, pattern)
 
 
 def _ids(data: bytes) -> None:
@@ -233,6 +250,7 @@ TARGETS = [
     Target("command-json", "wire.protocol, json", _command("json"), of_trees(JSON, FIELDS, VALUES)),
     Target("command-msgpack", "wire.protocol, msgpack", _command("msgpack"), of_trees(MSGPACK, FIELDS, VALUES)),
     Target("topics", "wire.topics", _topics, of_text(SEGMENTS)),
+    Target("signals", "wire.signals", _signals, of_text(["*", "**", ".", "Speed", "CurrentLocation", "A", "a", " "])),
     Target("ids", "wire.ids", _ids, of_text(IDS)),
     Target("cursor", "wire.cursor", _cursor, of_bytes([b"c", b"-0", b"AAAA", b"_w", b"="])),
     Target("url-mqtt", "wire.urls.parse_mqtt", _mqtt, of_text(URLS)),
