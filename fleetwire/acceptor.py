@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 
 __all__ = ["Acceptor"]
@@ -17,19 +18,30 @@ log = logging.getLogger("fleetwire.acceptor")
 
 AT_ONCE = 16  # in a turn of the loop: those who are served already wait meanwhile
 PAUSE_SECONDS = 1.0
+HANDSHAKE_SECONDS = 10.0  # of TLS
 
 
 class Acceptor:
-    """Gives each connection of a listening socket to a protocol of its own, until it is closed."""
+    """Gives each connection of a listening socket to a protocol of its own, until it is closed; with `tls`, once its
+    handshake is done. When more than `most` are at that, the oldest goes: whoever means it is quicker."""
 
-    def __init__(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], backlog: int) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        backlog: int,
+        tls: ssl.SSLContext | None = None,
+        most: int = 2_048,
+    ) -> None:
         listener.setblocking(False)
         listener.listen(backlog)
         self._listener = listener
         self._protocol = protocol
+        self._tls = tls
+        self._most = most
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: dict[asyncio.Task[object], None] = {}
         self._listen()
 
     def close(self) -> None:
@@ -54,12 +66,19 @@ class Acceptor:
                 self._pause = self._loop.call_later(PAUSE_SECONDS, self._listen)
                 return
             task = self._loop.create_task(self._begin(connection), name="accept")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._tasks.pop)
+            if len(self._tasks) > self._most:
+                next(iter(self._tasks)).cancel()
 
     async def _begin(self, connection: socket.socket) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # it has gone already
+            await self._loop.connect_accepted_socket(
+                self._protocol,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
+            )
+        except OSError:  # it has gone already, or its handshake did not succeed in time
             connection.close()

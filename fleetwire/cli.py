@@ -292,6 +292,17 @@ def stream(
             help="Without a key of tokens: serve others than this machine, and let everyone do everything.",
         ),
     ] = False,
+    tls_cert: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_TLS_CERT",
+            metavar="FILE",
+            help="Certificate (PEM, with its chain): the port then speaks HTTPS and WSS only. Read anew at SIGHUP.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(envvar="FLEETWIRE_TLS_KEY", metavar="FILE", help="Its private key (PEM).")
+    ] = None,
     subscriptions: Annotated[
         int, typer.Option(envvar="FLEETWIRE_SUBSCRIPTIONS", help="Most subscriptions on one connection.")
     ] = 1_000,
@@ -337,8 +348,11 @@ def stream(
 
         fleetwire streets > streets.geojson && fleetwire stream --map-layer streets.geojson
 
+        fleetwire stream --host 0.0.0.0 --port 8443 --tls-cert node.pem --tls-key node.key
+
         FLEETWIRE_JWT_KEY=… fleetwire stream
     """
+    from fleetwire import tls
     from fleetwire.logs import configure
     from stream.limits import Limits
     from stream.settings import Settings
@@ -380,6 +394,8 @@ def stream(
         retention=parse_retention(retention, log_entries, log_age_s),
         limits=limits,
     )
+    files = tls.files(tls_cert, tls_key)
+    certificate = tls.Certificate(files) if files else None
     configure(log_format)
     if not settings.keys():
         log.warning("no key of tokens is set: whoever reaches %s:%d may read and say everything", host, port)
@@ -390,11 +406,12 @@ def stream(
         from stream.prepared import PreparedProtocol
 
         head = Head(limits.head_s, limits.head_bytes, limits.half_open)
-        serve(create_app(settings), host, port, frame_bytes=frame_bytes, ws=PreparedProtocol, head=head)
+        app = create_app(settings)
+        serve(app, host, port, frame_bytes=frame_bytes, ws=PreparedProtocol, head=head, tls=certificate)
     else:
         from fleetwire.workers import serve_workers
 
-        _run(serve_workers(workers, host, port, settings, log_format))
+        _run(serve_workers(workers, host, port, settings, log_format, files))
 
 
 @app.command()

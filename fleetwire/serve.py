@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,9 +16,12 @@ from starlette.applications import Starlette
 
 from fleetwire.acceptor import Acceptor
 from fleetwire.head import Head, HeadProtocol, Waiting
+from fleetwire.tls import Certificate
 from wire.errors import SettingsError, Unavailable
 
 __all__ = ["GRACEFUL_SECONDS", "Server", "bind", "serve"]
+
+log = logging.getLogger("fleetwire.serve")
 
 GRACEFUL_SECONDS = 10
 
@@ -32,12 +36,19 @@ class Server(uvicorn.Server):
     """Serves an app on one listener until SIGINT or SIGTERM.
 
     `frame_bytes`: largest WebSocket message that a client may send (1009). `ws`: what speaks WebSocket, a protocol
-    class or uvicorn's name for one. `head`: what the head of a request may take. `app.state.drain()`, if it is
-    there, is called when the stop begins, and `app.state.refused(reason)` when a connection is not served.
+    class or uvicorn's name for one. `head`: what the head of a request may take. `tls`: without it none is spoken;
+    its files are read anew at SIGHUP. `app.state.drain()`, if it is there, is called when the stop begins, and
+    `app.state.refused(reason)` when a connection is not served.
     """
 
     def __init__(
-        self, app: Starlette, *, frame_bytes: int = 65_536, ws: Protocol = "websockets-sansio", head: Head = HEAD
+        self,
+        app: Starlette,
+        *,
+        frame_bytes: int = 65_536,
+        ws: Protocol = "websockets-sansio",
+        head: Head = HEAD,
+        tls: Certificate | None = None,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -56,6 +67,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         super().__init__(config)
+        self._tls = tls
         self._acceptors: list[Acceptor] = []
         self._drain: Callable[[], None] = getattr(app.state, "drain", lambda: None)
         self._refused: Callable[[str], None] = getattr(app.state, "refused", lambda reason: None)
@@ -70,9 +82,23 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        tls = None
+        if self._tls is not None:
+            tls = self._tls.context
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, self._tls)
         options = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
         protocol = partial(HeadProtocol, Waiting(self._head, self._refused), **options)
-        self._acceptors = [Acceptor(listener, protocol, self.config.backlog) for listener in sockets or ()]
+        self._acceptors = [
+            Acceptor(listener, protocol, self.config.backlog, tls, self._head.half_open) for listener in sockets or ()
+        ]
+
+    def _reload(self, tls: Certificate) -> None:
+        try:
+            tls.reload()
+        except SettingsError as error:
+            log.error("the certificate stays as it was: %s", error)
+        else:
+            log.info("the certificate was read anew")
 
     async def on_tick(self, counter: int) -> bool:
         # A lifespan that failed has taken its background work with it: nothing left to serve.
@@ -107,13 +133,14 @@ def serve(
     frame_bytes: int = 65_536,
     ws: Protocol = "websockets-sansio",
     head: Head = HEAD,
+    tls: Certificate | None = None,
 ) -> None:
     """Serve an app in this process, as `Server` does.
 
     Raises SettingsError when the port is taken, Unavailable when the app's background work failed.
     """
     with bind(host, port) as listener:
-        Server(app, frame_bytes=frame_bytes, ws=ws, head=head).run([listener])
+        Server(app, frame_bytes=frame_bytes, ws=ws, head=head, tls=tls).run([listener])
 
 
 def bind(host: str, port: int, *options: int) -> socket.socket:

@@ -12,6 +12,7 @@ from prometheus_client import values
 from fleetwire.head import Head
 from fleetwire.logs import configure
 from fleetwire.serve import Server, bind
+from fleetwire.tls import Certificate
 from fleetwire.workers import SERVES, Order
 from stream.app import create_app
 from stream.prepared import PreparedProtocol
@@ -42,7 +43,8 @@ def main() -> None:
         with bind(order.host, order.port, socket.SO_REUSEPORT) as listener:
             app, size, limits = create_app(order.settings), order.settings.frame_bytes, order.settings.limits
             head = Head(limits.head_s, limits.head_bytes, limits.half_open)
-            _Worker(app, frame_bytes=size, ws=PreparedProtocol, head=head).run([listener])
+            tls = Certificate(order.tls) if order.tls else None
+            _Worker(app, frame_bytes=size, ws=PreparedProtocol, head=head, tls=tls).run([listener])
     except FleetwireError as error:
         print(error, flush=True)
         sys.exit(2)

@@ -23,6 +23,7 @@ import msgspec
 from prometheus_client.multiprocess import mark_process_dead
 
 from fleetwire.serve import bind
+from fleetwire.tls import Files
 from ingest.backoff import Backoff
 from stream.settings import Settings
 from wire.errors import SettingsError, Unavailable
@@ -44,12 +45,19 @@ class Order(msgspec.Struct, frozen=True):
     port: int
     settings: Settings
     log_format: Literal["text", "json"]
+    tls: Files | None = None
 
 
 async def serve_workers(
-    count: int, host: str, port: int, settings: Settings, log_format: Literal["text", "json"]
+    count: int,
+    host: str,
+    port: int,
+    settings: Settings,
+    log_format: Literal["text", "json"],
+    tls: Files | None = None,
 ) -> None:
-    """Serve a node's port with so many processes until SIGINT or SIGTERM.
+    """Serve a node's port with so many processes until SIGINT or SIGTERM. With TLS, all of them read the certificate
+    anew at SIGHUP.
 
     Each worker listens on a socket of its own (SO_REUSEPORT), and the kernel chooses by a hash. Of 1,000 connections
     that came at once two workers had 513 and 487, and with one socket that both accept from 657 and 343 (with ten
@@ -62,8 +70,10 @@ async def serve_workers(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with _reserved(host, port) as port, _folder() as metrics:
         crew = _Crew(metrics)
+        if tls is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, crew.hang_up)
         async with asyncio.TaskGroup() as group:
-            orders = [Order(number, host, port, _named(settings, number), log_format) for number in range(count)]
+            orders = [Order(number, host, port, _named(settings, number), log_format, tls) for number in range(count)]
             tasks = [group.create_task(crew.keep(order), name=f"worker {order.number}") for order in orders]
             await stop.wait()
             for task in tasks:
@@ -78,6 +88,8 @@ class _Crew:
     def __init__(self, metrics: str) -> None:
         self._metrics = metrics
         self._served = False  # whether any of them ever has
+        self._serving: set[Process] = set()
+        self._hung_up = 0  # times
         self.failed = False  # whether one did not stop as it should
 
     async def keep(self, order: Order) -> NoReturn:
@@ -95,6 +107,12 @@ class _Crew:
             delay = backoff.next()
             log.warning("worker %d %s; another starts in %.1f s", process.pid, end, delay)
             await asyncio.sleep(delay)
+
+    def hang_up(self) -> None:
+        """Send SIGHUP to all who serve; to those who are about to, once they do."""
+        self._hung_up += 1
+        for process in self._serving:
+            process.send_signal(signal.SIGHUP)
 
     @asynccontextmanager
     async def _worker(self, order: Order) -> AsyncIterator[Process]:
@@ -119,13 +137,20 @@ class _Crew:
     async def _end(self, process: Process) -> str:
         """How it ended, in words, when it does so by itself."""
         assert process.stdout is not None
+        before = self._hung_up
         said = (await process.stdout.readline()).decode().strip()
         if said == SERVES:
             self._served = True
             log.info("worker %d serves", process.pid)
             said = ""
-        said += (await process.stdout.read()).decode().strip()
-        status = await process.wait()
+            self._serving.add(process)
+            if self._hung_up != before:
+                process.send_signal(signal.SIGHUP)
+        try:
+            said += (await process.stdout.read()).decode().strip()
+            status = await process.wait()
+        finally:
+            self._serving.discard(process)
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return f"{how}: {said}" if said else how
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
+import struct
 from collections.abc import Callable
 from contextlib import suppress
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from typing import Any
 
 from prometheus_client import Counter
@@ -29,6 +27,8 @@ EXTENSION = "fleetwire.prepared"  # in the scope's extensions: the connection's 
 NOTSENT_BYTES = 131_072
 PIECE_BYTES = 4_096  # of what came are looked at in one turn of the loop: 680 frames at most
 FRAME_BYTES = 256  # that a frame counts as besides its own: it costs as much to look at
+BYTES_ACKED = struct.Struct("=120xQ")  # tcpi_bytes_acked of Linux's struct tcp_info
+LOOKS = 4  # at one who is full, in the time in which it has to take something
 CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
 
 
@@ -139,26 +139,34 @@ class PreparedProtocol(StrictProtocol):
         self._frames = len(self.conn.events)
         super().handle_events()
 
-    def limit(self, size: int, patience_s: float) -> None:
-        """Pause when more bytes wait than that, resume when none do; be lost when the peer confirms nothing for so
-        long. (A pong that waits behind what a slow line has yet to carry would say less of it.)"""
+    def limit(self, size: int) -> None:
+        """Pause when more bytes wait than that, resume when none do."""
+        if self.transport.get_extra_info("sslcontext") is not None:
+            size //= 2  # what is encrypted waits once more, behind what the transport knows of
         self.transport.set_write_buffer_limits(high=size, low=0)
-        with suppress(OSError, AttributeError):  # not every system has both
-            # What the kernel holds back for a slow line is as old as what we would: keep it short, so that what the
-            # client gets next is new.
+        # What the kernel holds back for a slow line is as old as what we would: keep it short, so that what the
+        # client gets next is new.
+        self._set("TCP_NOTSENT_LOWAT", NOTSENT_BYTES)
+
+    def lose_after(self, seconds: float) -> None:
+        """Be lost when the peer confirms nothing for so long; 0 for never. (A pong that waits behind what a slow line
+        has yet to carry would say less of it.)"""
+        self._set("TCP_USER_TIMEOUT", round(seconds * 1000))
+
+    def _set(self, option: str, value: int) -> None:
+        with suppress(OSError, AttributeError):  # not every system has all; the end may have come
             connection = self.transport.get_extra_info("socket")
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_BYTES)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience_s * 1000))
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
     @property
-    def waiting(self) -> int:
-        """Bytes that the peer has not confirmed, as far as can be told: without Linux those in the kernel are left
-        out."""
-        waiting = self.transport.get_write_buffer_size()
-        with suppress(OSError, ValueError):  # no TCP socket, or closed already
-            kernel = ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
-            waiting += int.from_bytes(kernel, sys.byteorder)
-        return waiting
+    def confirmed(self) -> int:
+        """Bytes that the peer has confirmed since the connection began, by the kernel: of what waits on the way to it
+        nobody knows all (TLS). 0 where it can't say: without Linux."""
+        with suppress(OSError, AttributeError, struct.error):
+            connection = self.transport.get_extra_info("socket")
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
+            return int(BYTES_ACKED.unpack(info)[0])
+        return 0
 
     def write(self, frame: bytes) -> None:
         """Write a whole frame, header included. After the end of the connection it goes nowhere."""
@@ -200,7 +208,7 @@ class PreparedProtocol(StrictProtocol):
 class PreparedOutbox(Outbox):
     """An outbox on a PreparedProtocol: frames go to the socket at once, and what it does not take waits there.
 
-    A client whose socket takes no byte for `drain_s` seconds, looked at so often, is closed (4008).
+    A client whose socket takes no byte for `drain_s` seconds, or a quarter longer, is closed (4008).
     """
 
     def __init__(self, protocol: PreparedProtocol, limit: int, drain_s: float, *, text: bool) -> None:
@@ -212,8 +220,10 @@ class PreparedOutbox(Outbox):
         self._refused = False
         self._written = 0  # bytes, since it was full
         self._taken = 0
+        self._looks = 0  # without it having taken anything
         self._watch: asyncio.TimerHandle | None = None
-        protocol.limit(limit, drain_s + 2 * CLOSE_SECONDS)  # the kernel last, as it can't say why
+        protocol.limit(limit)
+        protocol.lose_after(drain_s)
         protocol.on_pause = self._pause
         protocol.on_resume = self._resume
 
@@ -244,26 +254,36 @@ class PreparedOutbox(Outbox):
     def _pause(self) -> None:
         self._full, self._written = True, 0
         if self.close_code is None:
-            self._taken = -self._protocol.waiting
-            self._look_after(self._drain_s)
+            self._taken, self._looks = self._progress(), 0
+            if self._watch is None:
+                # Linux would count on while one who reads slowly opens its window bit by bit.
+                self._protocol.lose_after(0)
+                self._look_later()
 
     def _resume(self) -> None:
         self._full = False
-        self._stop_watch()
         if self._refused:
             self._refused = False
             self.on_drained()
 
-    def _look_after(self, seconds: float) -> None:
-        self._watch = asyncio.get_running_loop().call_later(seconds, self._look)
+    def _look_later(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(self._drain_s / LOOKS, self._look)
 
     def _look(self) -> None:
-        taken = self._written - self._protocol.waiting
-        if taken > self._taken:
-            self._taken = taken
-            self._look_after(self._drain_s)
-        else:
+        self._watch = None
+        taken = self._progress()
+        self._looks = 0 if taken > self._taken else self._looks + 1
+        self._taken = taken
+        if self._looks < LOOKS:
+            self._look_later()
+        elif self._full:
             self.close(4008)
+        else:  # it has all, or is gone
+            self._protocol.lose_after(self._drain_s)
+
+    def _progress(self) -> int:
+        """Grows when the client takes something, while it is full."""
+        return self._protocol.confirmed or self._written - self._protocol.transport.get_write_buffer_size()
 
     def _stop_watch(self) -> None:
         if self._watch is not None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import uvloop
 
 from fleetwire import acceptor as module
 from fleetwire.acceptor import Acceptor
+from fleetwire.tls import Certificate, Files
+from tests.authority import Authority
 
 
 class Echo(asyncio.Protocol):
@@ -43,6 +46,33 @@ def test_all_who_come_at_once_are_served(factory: Callable[[], asyncio.AbstractE
                 before = Echo.count
                 numbers = await asyncio.gather(*(heard(listener.getsockname()[1]) for _ in range(50)))
                 assert sorted(numbers) == list(range(before, before + 50))
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_those_who_begin_a_handshake_and_say_nothing_go_before_others(
+    factory: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+
+    async def main() -> None:
+        context = Certificate(Files(*map(str, authority.issue("127.0.0.1")))).context
+        with closing(socket.socket()) as listener:
+            listener.bind(("127.0.0.1", 0))
+            address = listener.getsockname()
+            with closing(Acceptor(listener, Echo, 100, context, most=5)):
+                silent = [await asyncio.open_connection(*address) for _ in range(10)]
+                reader, writer = await asyncio.open_connection(*address, ssl=authority.trusting())
+                assert int(await reader.read()) >= 0
+                writer.close()
+                with pytest.raises(ConnectionError):  # for the oldest the end has come
+                    assert await silent[0][0].read() == b""
+                    raise ConnectionResetError
+                for _, each in silent:
+                    each.close()
+                await asyncio.sleep(0)
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())

@@ -51,6 +51,7 @@ def taken() -> Iterator[int]:
         ),
         ("stream --workers 2 --map-layer {empty}", "(FLEETWIRE_MAP_LAYER) is no GeoJSON"),
         ("stream --node-name {long}", "(FLEETWIRE_NODE_NAME) must have 1 to 128 characters"),
+        ("stream --tls-cert {empty} --tls-key {empty}", "(FLEETWIRE_TLS_CERT) and its key must be PEM"),
         ("stream --redis-url http://x", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --redis-url nonsense", "(FLEETWIRE_REDIS_URL) can't be used"),
         ("ingest --mqtt-url http://x", "(FLEETWIRE_MQTT_URL) can't be used"),
