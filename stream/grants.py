@@ -42,13 +42,16 @@ class Grants:
     expires: float | None = None
     limits: Quota = NO_QUOTA
 
-    def check(self, verb: str, filter: str) -> None:
-        """Raises CommandError: `invalid_token` after its time, `unauthorized` when nothing is granted at all,
-        `forbidden_topic` when no grant covers the whole filter."""
+    def check_any(self) -> None:
+        """Raises CommandError: `invalid_token` after its time, `unauthorized` when nothing is granted at all."""
         if self.expires is not None and self.expires <= time.time():
             raise CommandError("invalid_token", "the token has expired: send authorize with a new one")
         if not self.subscribe and not self.publish:
             raise CommandError("unauthorized", "send authorize with a token first")
+
+    def check(self, verb: str, filter: str) -> None:
+        """Raises CommandError as `check_any` does, and `forbidden_topic` when no grant covers the whole filter."""
+        self.check_any()
         granted = self.subscribe if verb == "subscribe" else self.publish
         if not any(topics.covers(grant, filter) for grant in granted):
             raise CommandError("forbidden_topic", f"no grant to {verb} covers {filter!r}")

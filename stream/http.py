@@ -16,7 +16,7 @@ from wire import protocol
 from wire.errors import CommandError, FleetwireError, TopicError
 from wire.protocol import BEARER
 
-__all__ = ["error_response", "grants", "http_error_response", "json_response", "node", "origin_refused"]
+__all__ = ["admitted", "error_response", "grants", "http_error_response", "json_response", "node", "origin_refused"]
 
 LATER = (429, 503)  # of what HTTP says with these, it also says when to try again
 LATER_SECONDS = 5
@@ -40,6 +40,14 @@ async def grants(connection: HTTPConnection) -> Grants:
         if subprotocol.startswith(BEARER):
             return await authority.grants(subprotocol.removeprefix(BEARER))
     return authority.default
+
+
+async def admitted(request: Request) -> Grants:
+    """What the token of a request grants, before anything else of the request is looked at. Raises CommandError as
+    `grants` does, and `unauthorized` when it grants nothing, or there is none and one is needed."""
+    found = await grants(request)
+    found.check_any()
+    return found
 
 
 def json_response(content: object, status: int = 200) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from stream.download import download
 from stream.formats import chosen
-from stream.http import grants, json_response, node
+from stream.http import admitted, json_response, node
 from wire import protocol, topics
 from wire.clock import now_ms
 from wire.errors import CommandError
@@ -26,8 +26,8 @@ _MAPS = {"filter", "geofence"}
 
 async def state(request: Request) -> Response:
     """The current state of what `topic` matches."""
+    allowance = await admitted(request)
     asked = command(protocol.Get, request)
-    allowance = await grants(request)
     allowance.check("subscribe", topics.check_filter(asked.topic))
     view = allowance.view("json", meta=asked.meta)
     states = await node(request).states(asked.topic)
@@ -38,9 +38,9 @@ async def state(request: Request) -> Response:
 async def history(request: Request) -> Response:
     """What was stored of what `topic` matches: in JSON or MessagePack a page, whose `cursor` goes on as `after`; as
     NDJSON or CSV a download of all of it."""
+    allowance = await admitted(request)
     format = chosen(request.query_params.get("format"), request.headers.get("accept", ""))
     asked: protocol.History = command(protocol.History, request, "format")
-    allowance = await grants(request)
     allowance.check("subscribe", topics.check_filter(asked.topic))
     past = node(request).past
     if format == "json" or format == "msgpack":
@@ -56,6 +56,7 @@ async def history(request: Request) -> Response:
 
 async def publish(request: Request) -> Response:
     """Say something in a room, or command a vehicle: a JSON body with `topic`, `data` and, of a command, `ttl`."""
+    allowance = await admitted(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         # A page from anywhere may have a browser send anything else here, without asking first.
@@ -65,7 +66,6 @@ async def publish(request: Request) -> Response:
         asked = msgspec.json.decode(body, type=_Publish)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandError("bad_request", str(error)) from None
-    allowance = await grants(request)
     topics.parse(asked.topic)
     allowance.check("publish", asked.topic)
     id = await node(request).publisher.publish(asked.topic, asked.data, allowance.subject, asked.ttl)

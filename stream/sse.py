@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from stream.http import grants, node
+from stream.http import admitted, node
 from stream.outbox import QueuedOutbox
 from stream.rest import command
 from stream.session import Session
@@ -30,10 +30,10 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 async def events(request: Request) -> Response:
     """Subscribe to what `topic` matches; the other fields of a subscribe command may be given too."""
+    granted = await admitted(request)
     asked: protocol.Subscribe = command(protocol.Subscribe, request)
     if (last := request.headers.get("last-event-id")) and asked.since is None:
         asked = msgspec.structs.replace(asked, since=last)
-    granted = await grants(request)
     if request.method == "HEAD":
         granted.check("subscribe", topics.check_filter(asked.topic))
         return Response(headers=HEADERS, media_type=MEDIA_TYPE)

@@ -26,6 +26,7 @@ EVENTS, GEOJSON, PLAIN = "text/event-stream", "application/geo+json", "text/plai
 ONLY: dict[str, tuple[str, ...]] = {
     "unknown_action": (),
     "unknown_subscription": (),
+    "grants_changed": (),
     "too_many_subscriptions": (),  # a stream of events is one
     "too_many_commands": (),
     "too_many_connections": ("events",),
@@ -39,6 +40,8 @@ ONLY: dict[str, tuple[str, ...]] = {
     "storage_full": ("publish",),
 }
 
+# Said of any request before a node looks at what is asked, without the error map.
+_TOO_LARGE = {"414": "The first line is too long.", "431": "The headers are too large."}
 _SEGMENT = "[A-Za-z0-9._:-]{1,64}"
 _LEVEL = rf"(\+|{_SEGMENT})"
 _FILTER = f"^(#|{_LEVEL}(/{_LEVEL}){{0,15}}|{_LEVEL}(/{_LEVEL}){{0,14}}/#)$"
@@ -73,9 +76,9 @@ def document() -> dict[str, Any]:
             "/v1/history": {"get": _history(commands["History"])},
             "/v1/events": {"get": _events(commands["Subscribe"])},
             "/v1/publish": {"post": _publish(commands["Publish"])},
-            "/v1/map/layer": {"get": _open("layer", "The operator's own map layer.", _of(GEOJSON, _named("Layer")))},
-            "/v1/asyncapi.json": {"get": _open("asyncapi", "The WebSocket protocol.", _of(JSON, {"type": "object"}))},
-            "/v1/openapi.json": {"get": _open("openapi", "This document.", _of(JSON, {"type": "object"}))},
+            "/v1/map/layer": {"get": _file("layer", "The operator's own map layer.", _of(GEOJSON, _named("Layer")))},
+            "/v1/asyncapi.json": {"get": _file("asyncapi", "The WebSocket protocol.", _of(JSON, {"type": "object"}))},
+            "/v1/openapi.json": {"get": _file("openapi", "This document.", _of(JSON, {"type": "object"}))},
             "/healthz": {"get": _open("alive", "Whether the node lives.", _of(JSON, _named("Alive")))},
             "/readyz": {
                 "get": _open("ready", "Whether Redis and its feed are live.", _of(JSON, _named("Ready")), "503")
@@ -132,19 +135,38 @@ def _guarded(operation: str, command: Schema, parameters: list[Schema], content:
         "description": command["description"],
         "parameters": parameters,
         "security": [{"bearer": []}],
-        "responses": {"200": {"description": "As asked.", "content": content}, **_refusals(operation)},
+        "responses": {
+            "200": {"description": "As asked.", "content": content},
+            **_refusals(_reasons(operation)),
+            **_too_large(),
+        },
     }
 
 
 def _open(operation: str, description: str, content: Schema, *more: str) -> Schema:
     """An operation for everybody. `more`: statuses with the same content."""
     responses = {status: {"description": description, "content": content} for status in ("200", *more)}
+    responses |= _too_large()
     return {"operationId": operation, "description": description, "security": [], "responses": responses}
 
 
-def _refusals(operation: str) -> Schema:
-    """The error map for each status that the operation can have."""
-    reasons = [reason for reason in ERRORS if operation in ONLY.get(reason, (operation,))]
+def _too_large() -> Schema:
+    return {status: {"description": said} for status, said in _TOO_LARGE.items()}
+
+
+def _file(operation: str, description: str, content: Schema) -> Schema:
+    """An operation for everybody, but not for pages from elsewhere."""
+    found = _open(operation, description, content)
+    found["responses"] |= _refusals(["forbidden_origin"])
+    return found
+
+
+def _reasons(operation: str) -> list[str]:
+    return [reason for reason in ERRORS if operation in ONLY.get(reason, (operation,))]
+
+
+def _refusals(reasons: list[str]) -> Schema:
+    """The error map for each status that there is then."""
     return {
         str(status): {
             "description": ", ".join(f"`{reason}`" for reason in alike),

@@ -314,7 +314,7 @@ async def test_nor_may_it_be_asked_for(door: Door, params: dict[str, str]) -> No
 
 
 async def test_a_token_in_a_url_is_none(door: Door) -> None:
-    assert await over_http(door, "state", None, topic=TOPIC, access_token=secret()) == "bad_request"
+    assert await over_http(door, "state", None, topic=TOPIC, access_token=secret()) == "unauthorized"
     async with connect(f"{door.url}?access_token={secret()}") as line:
         await line.send(json.dumps({"action": "get", "requestId": "1", "topic": TOPIC}))
         assert json.loads(await line.recv())["error"]["reason"] == "unauthorized"

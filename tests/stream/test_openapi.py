@@ -109,6 +109,7 @@ async def test_each_refusal_is_as_it_says(valkey_url: str) -> None:
                 (400, {}, everything),
                 (400, {"topic": "a b"}, everything),
                 (401, {"topic": "rooms/a"}, {}),
+                (401, {"topic": "a b", "more": 1}, {}),  # who shows no token is told no more
                 (401, {"topic": "rooms/a"}, {"Authorization": "Bearer x"}),
                 (403, {"topic": "rooms/b"}, narrow),
             ):
@@ -118,6 +119,7 @@ async def test_each_refusal_is_as_it_says(valkey_url: str) -> None:
         for status, content, headers in (
             (400, b"{}", everything | json),
             (401, b'{"topic":"rooms/a","data":1}', json),
+            (401, b"nonsense", {}),
             (403, b'{"topic":"rooms/b","data":1}', narrow | json),
             (404, b'{"topic":"fleets/a/b/commands","data":{}}', everything | json),
             (413, b"x" * 100_000, everything | json),
@@ -126,6 +128,15 @@ async def test_each_refusal_is_as_it_says(valkey_url: str) -> None:
             response = await http.post("/v1/publish", content=content, headers=headers)
             assert response.status_code == status, response.text
             check(response)
+
+
+async def test_a_page_from_elsewhere_is_refused_as_it_says(valkey_url: str) -> None:
+    async with serving(valkey_url) as http:
+        for path, methods in DOCUMENT["paths"].items():
+            response = await http.request(next(iter(methods)), path, headers={"Origin": "http://elsewhere"})
+            assert (response.status_code == 403) == ("403" in next(iter(methods.values()))["responses"])
+            if response.status_code == 403:
+                check(response)
 
 
 async def test_without_redis_the_answers_are_as_it_says() -> None:
