@@ -45,7 +45,7 @@ class Driver:
         try:
             command = msgspec.json.decode(payload, type=_Command)
             correlation = correlation_data.decode() if correlation_data is not None else command.correlation
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if device is None or correlation is None:
             return None

@@ -81,6 +81,8 @@ def _read(content: bytes) -> Iterable[Point]:
     except msgspec.ValidationError as error:
         if b'"stages"' in text:
             raise BadTrack(f"not a route: {error}") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise BadTrack(f"not JSON: {error}") from None
     except msgspec.DecodeError:
         pass  # more than one JSON value: a trace
     return _openxc(text)
@@ -120,7 +122,7 @@ def _openxc(text: bytes) -> Iterator[Point]:
             continue
         try:
             measured.append(decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadTrack(f"line {number}: not an OpenXC measurement: {error}") from None
     measured.sort(key=lambda one: one.timestamp)
     start = measured[0].timestamp

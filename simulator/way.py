@@ -13,6 +13,7 @@ __all__ = ["BadTrack", "Point", "Waypoint", "at_constant_speed", "waypoint", "wi
 
 _EARTH_M = 6_371_008.8  # mean radius
 _STANDING_M = 0.5  # less says nothing about the heading
+_WEEK_S = 7 * 86_400
 
 
 class BadTrack(Exception):
@@ -68,7 +69,8 @@ def _values(place: Waypoint, heading: float, kmh: float, metres: float) -> dict[
 
 
 def at_constant_speed(places: list[Waypoint], kmh: float) -> Iterator[Point]:
-    """Along the places at a constant speed, a point every second and one at the end."""
+    """Along the places at a constant speed, a point every second and one at the end. Raises BadTrack when that takes
+    more than a week."""
     second_m = kmh / 3.6
     travelled = mark = heading = 0.0
     for start, end in pairwise(places):
@@ -76,6 +78,8 @@ def at_constant_speed(places: list[Waypoint], kmh: float) -> Iterator[Point]:
         length = math.hypot(east, north)
         if length == 0:
             continue
+        if travelled + length > _WEEK_S * second_m:
+            raise BadTrack(f"it is a drive of more than a week at {kmh:g} km/h")
         heading = math.degrees(math.atan2(east, north))
         while mark < travelled + length:
             place = _between(start, end, (mark - travelled) / length)

@@ -14,7 +14,7 @@ import atheris
 
 __all__ = ["main"]
 
-OURS = ["wire", "store", "ingest", "stream", "websockets"]
+OURS = ["wire", "store", "ingest", "stream", "simulator", "websockets"]
 
 
 def main(arguments: list[str]) -> None:

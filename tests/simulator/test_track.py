@@ -107,6 +107,8 @@ def test_a_trace_of_one_line(tmp_path: Path) -> None:
         ("{", "line 1"),
         ('{"a": 1}', "line 1"),
         ('{"stages": 7}', "not a route"),
+        ('{"stages": [], "x": ' + "[" * 5_000, "not JSON"),
+        ('<gpx><rte><rtept lat="0" lon="0"/><rtept lat="0" lon="179"/></rte></gpx>', "more than a week"),
         ('{"stages": []}', "no points"),
         ('{"stages": [{"start": [13, 95], "end": [13, 52]}]}', "no such place"),
         (TRACE + '{"name":"x","value":[1],"timestamp":1}', "line 5"),
