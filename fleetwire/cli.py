@@ -167,6 +167,43 @@ def ingest(
             help="How far in the future a device's clock may be, in s; beyond it the arrival counts.",
         ),
     ] = 300,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEETWIRE_DEVICES",
+            metavar="FILE",
+            help="Who is let in: FLEET/VEHICLE, or FLEET/+ for a whole fleet, one a line, # for comments; read again"
+            " when it changes. What others send becomes a dead letter. Without it everybody is let in.",
+        ),
+    ] = None,
+    device_rate: Annotated[
+        float,
+        typer.Option(
+            envvar="FLEETWIRE_DEVICE_RATE",
+            help="Most readings/s on each topic of a device, for each bridge; what is more is dropped and counted.",
+        ),
+    ] = 100.0,
+    device_burst_s: Annotated[
+        float,
+        typer.Option(envvar="FLEETWIRE_DEVICE_BURST_S", help="How many seconds of that may come at once, in s."),
+    ] = 10.0,
+    device_backlog_s: Annotated[
+        float,
+        typer.Option(
+            envvar="FLEETWIRE_DEVICE_BACKLOG_S",
+            help="The same for what was kept back, by the device or the broker: readings whose own time says so, or"
+            " of QoS 1 without one. In s.",
+        ),
+    ] = 3_600.0,
+    device_signals: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_DEVICE_SIGNALS", help="Most different signals on each topic of a device.")
+    ] = 2_000,
+    reading_signals: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_READING_SIGNALS", help="Most signals in a reading, up to 512.")
+    ] = 512,
+    payload_bytes: Annotated[
+        int, typer.Option(envvar="FLEETWIRE_PAYLOAD_BYTES", help="Largest payload that is read, up to 262144 bytes.")
+    ] = 262_144,
     command_properties: Annotated[
         bool,
         typer.Option(
@@ -203,6 +240,8 @@ def ingest(
 
         fleetwire ingest --layout 'owntracks/{fleet}/{vehicle}=owntracks spBv1.0=sparkplug'
 
+        fleetwire ingest --devices devices.txt --device-rate 20
+
         fleetwire ingest --retention 'status=10000:86400 alerts=10000:604800' --replicas 1
 
         fleetwire ingest --redis-url redis+sentinel://sentinel-1,sentinel-2,sentinel-3/fleetwire
@@ -228,6 +267,13 @@ def ingest(
         linger_ms=linger_ms,
         inbox=inbox,
         max_ahead_ms=max_ahead_s * 1000,
+        devices=devices,
+        device_rate=device_rate,
+        device_burst_s=device_burst_s,
+        device_backlog_s=device_backlog_s,
+        device_signals=device_signals,
+        reading_signals=reading_signals,
+        payload_bytes=payload_bytes,
         command_properties=command_properties,
         replicas=replicas,
         retention=parse_retention(retention, log_entries, log_age_s),

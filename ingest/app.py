@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -14,6 +16,7 @@ from starlette.routing import Route
 
 from ingest.commands import Commands
 from ingest.decoder import Decoder
+from ingest.devices import Devices
 from ingest.downlink import Downlink
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
@@ -28,7 +31,8 @@ def create_app(settings: Settings) -> Starlette:
     metrics = Metrics()
     store = Store(settings, metrics)
     downlink = Downlink(settings, metrics)
-    decoder = Decoder(settings, metrics, downlink.post)
+    devices = Devices(settings.devices)
+    decoder = Decoder(settings, metrics, downlink.post, devices.let_in)
     pipeline = Pipeline(settings, store, decoder, metrics)
     commands = [Commands(settings, writer, downlink, pipeline.subscribed, metrics) for writer in store.writers]
     metrics.commands_waiting.set_function(lambda: sum(map(len, commands)))
@@ -36,7 +40,9 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with store, asyncio.TaskGroup() as group:
+            runs: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]
             runs = [("pipeline", pipeline.run), ("downlink", downlink.run), ("memory", store.watch)]
+            runs += [("devices", partial(devices.watch, decoder.known_anew))]
             runs += [("commands", c.run) for c in commands]
             tasks = [group.create_task(run(), name=name) for name, run in runs]
             yield

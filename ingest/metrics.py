@@ -15,6 +15,9 @@ class Metrics:
         self.received = self._counter("received", "MQTT messages received", "qos")
         self.stored = self._counter("stored", "Readings that Redis has confirmed")
         self.dead = self._counter("dead_letters", "Payloads that could not be read", "reason")
+        self.surplus = self._counter(
+            "surplus", "Messages and readings dropped: their device sends too fast", "reason"
+        )
         self.ignored = self._counter("ignored", "Messages that are not the bridge's to store", "reason")
         self.redelivered = self._counter("redelivered", "Readings that the log had already, left out")
         self.clamped = self._counter("clamped", "Readings whose clock was too far in the future")

@@ -124,10 +124,28 @@ class Routes:
                 self._found[key] = route
         return route
 
-    def _route(self, name: str, content_type: str | None) -> Route:
+    def topic(self, name: str) -> str | None:
+        """The topic of ours whose readings come under a broker's topic name; None where a payload says whose they
+        are (a gateway's), and for what gives no readings.
+
+        Raises TopicError when the name fits no layout, or gives no topic of ours.
+        """
+        layout = self._layout(name)
+        if layout.format == SPARKPLUG:
+            return self._sparkplug.topic(name)
+        if layout.format == GATEWAY:
+            return None
+        topic = layout.topics.topic(name) if layout.topics else name
+        return None if topic.endswith("/commands") else topic
+
+    def _layout(self, name: str) -> Layout:
         layout = next((layout for layout in self._layouts if matches(layout.filter, name)), None)
         if layout is None:
             raise TopicError(f"{name[:128]!r} fits no layout: {', '.join(self.filters)}")
+        return layout
+
+    def _route(self, name: str, content_type: str | None) -> Route:
+        layout = self._layout(name)
         if layout.format == SPARKPLUG:
             return self._sparkplug.decoder(name)
         gateway = layout.format == GATEWAY

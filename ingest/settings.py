@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ingest import tls
+from ingest.payload import MAX_PAYLOAD_BYTES, MAX_SIGNALS
 from ingest.routes import overlap, parse_layouts
 from wire.errors import SettingsError, TopicError, Unavailable
 from wire.store import Retention
@@ -28,6 +29,10 @@ class Settings:
     are ours, in JSON. `batch`: most messages in a batch; `linger_ms`: how long messages gather between two reads.
     `inbox`: most messages waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a
     device's clock may be.
+    `devices`: a file that says who is let in (`ingest.devices`); none means everybody. `device_rate`: most readings a
+    second on each topic of a device; `device_burst_s` and `device_backlog_s`: how many seconds of that may come at
+    once, and of what was kept back (`ingest.bucket`). `device_signals`: most different signals of a topic's state;
+    `reading_signals`: most in a reading. `payload_bytes`: the largest payload that is read.
     `replicas`: how many replicas of Redis must have a reading before it counts as stored, so that a failover loses
     nothing that was acknowledged.
     `command_properties`: whether commands carry properties of MQTT 5; a broker that can't give such a message to a
@@ -47,6 +52,13 @@ class Settings:
     linger_ms: int = 10
     inbox: int = 10_000
     max_ahead_ms: int = 300_000
+    devices: str | None = None
+    device_rate: float = 100.0
+    device_burst_s: float = 10.0
+    device_backlog_s: float = 3_600.0
+    device_signals: int = 2_000
+    reading_signals: int = MAX_SIGNALS
+    payload_bytes: int = MAX_PAYLOAD_BYTES
     command_properties: bool = True
     replicas: int = 0
     retention: Retention = field(default_factory=Retention)
@@ -62,6 +74,16 @@ class Settings:
             raise SettingsError.about("replicas", "must be 0 to 5")
         if self.max_ahead_ms < 0:
             raise SettingsError.about("max-ahead-s", "must not be negative")
+        if not 0.001 <= self.device_rate <= 1_000_000:
+            raise SettingsError.about("device-rate", "must be 0.001 to 1000000 readings/s")
+        if not 0 <= self.device_burst_s <= self.device_backlog_s <= 1e9:
+            raise SettingsError.about("device-burst-s", "must be 0 s or more, and at most --device-backlog-s")
+        if not 1 <= self.reading_signals <= MAX_SIGNALS:
+            raise SettingsError.about("reading-signals", f"must be 1 to {MAX_SIGNALS}")
+        if not self.reading_signals <= self.device_signals <= 1_000_000:
+            raise SettingsError.about("device-signals", "must be --reading-signals to 1000000")
+        if not 1_024 <= self.payload_bytes <= MAX_PAYLOAD_BYTES:
+            raise SettingsError.about("payload-bytes", f"must be 1024 to {MAX_PAYLOAD_BYTES}")
         if not set(self.group).isdisjoint("/+#"):
             raise SettingsError.about("group", "must be one word without '/', '+' and '#'")
         try:

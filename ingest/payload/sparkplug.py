@@ -79,6 +79,11 @@ class Sparkplug:
         self._nodes: dict[tuple[str, str], _Node] = {}  # longest silent first
         self._metrics = 0
 
+    def topic(self, name: str) -> str | None:
+        """Our topic of the measurements that come under an MQTT topic; None where none do. Raises TopicError."""
+        source, _ = _parsed(name)
+        return None if source is None else source.topic("telemetry")
+
     def decoder(self, name: str) -> Callable[[bytes, int], Found]:
         """What reads the messages of a topic: `(payload, received) -> [(our topic, reading), …]`.
 
@@ -89,17 +94,9 @@ class Sparkplug:
         Raises TopicError for a topic that is not of Sparkplug, or whose names can't be part of ours. The
         decoder raises PayloadError: too_big, not_protobuf, not_utf8, compressed, bad_ts, too_many_signals.
         """
-        match name.split("/"):
-            case [_, _, "NCMD", _] | [_, _, "DCMD", _, _] | [_, "STATE", _] | [_, _, "STATE", _]:
-                return _nothing
-            case [_, group, "NBIRTH" | "NDATA" | "NDEATH" as verb, edge]:
-                source = _Source(group, edge, None)
-            case [_, group, "DBIRTH" | "DDATA" | "DDEATH" as verb, edge, device]:
-                source = _Source(group, edge, device)
-                topics.parse(_Source(group, edge, None).topic("status"))
-            case _:
-                raise TopicError(f"not a topic of Sparkplug: {name[:128]!r}")
-        topics.parse(source.topic("status"))
+        source, verb = _parsed(name)
+        if source is None:
+            return _nothing
         return partial({"BIRTH": self._birth, "DATA": self._data, "DEATH": self._death}[verb[1:]], source)
 
     def _birth(self, source: _Source, payload: bytes, received: int) -> Found:
@@ -204,6 +201,22 @@ class Sparkplug:
 def _identity(metric: Metric, known: dict[str | int, _Known]) -> _Known:
     birth = known.get(metric.name or (-1 if metric.alias is None else metric.alias), _Known("", 0))
     return _Known(metric.name or birth.name, metric.datatype or birth.datatype)
+
+
+def _parsed(name: str) -> tuple[_Source | None, str]:
+    """Who sends under an MQTT topic, None where it is no edge node, and the kind of message. Raises TopicError."""
+    match name.split("/"):
+        case [_, _, "NCMD", _] | [_, _, "DCMD", _, _] | [_, "STATE", _] | [_, _, "STATE", _]:
+            return None, ""
+        case [_, group, "NBIRTH" | "NDATA" | "NDEATH" as verb, edge]:
+            source = _Source(group, edge, None)
+        case [_, group, "DBIRTH" | "DDATA" | "DDEATH" as verb, edge, device]:
+            source = _Source(group, edge, device)
+            topics.parse(_Source(group, edge, None).topic("status"))
+        case _:
+            raise TopicError(f"not a topic of Sparkplug: {name[:128]!r}")
+    topics.parse(source.topic("status"))
+    return source, verb
 
 
 def _status(source: _Source, state: str, received: int) -> tuple[str, Reading]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -115,3 +116,33 @@ async def dead_letters(redis: Redis) -> list[dict[str, bytes]]:
     """The dead letters, by field."""
     found = await redis.xrange(keys.DEAD)
     return [{name.decode(): value for name, value in fields.items()} for _, fields in found]
+
+
+async def flood(mqtt_url: str, messages: Sequence[tuple[str, bytes]], qos: int = 1) -> None:
+    """Publish topics and payloads by MQTT 3.1.1 as fast as the broker takes them; at QoS 1 until it has them all."""
+    address = parse_mqtt(mqtt_url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(_packet(0x10, _text("MQTT") + bytes((4, 2, 0, 60)) + _text(f"flood-{id(writer)}")))
+    await reader.readexactly(4)
+    for number, (topic, payload) in enumerate(messages):
+        identifier = (number % 65_535 + 1).to_bytes(2) if qos else b""
+        writer.write(_packet(0x30 | qos << 1, _text(topic) + identifier + payload))
+        if number % 100 == 99:
+            await writer.drain()
+            await reader.readexactly(400 * qos)
+    await reader.readexactly(len(messages) % 100 * 4 * qos)
+    writer.write(b"\xe0\x00")
+    writer.close()
+    await writer.wait_closed()
+
+
+def _packet(first: int, body: bytes) -> bytes:
+    length, size = bytearray(), len(body)
+    while size >= 128:
+        length.append(size % 128 | 128)
+        size //= 128
+    return bytes((first, *length, size)) + body
+
+
+def _text(text: str) -> bytes:
+    return len(text).to_bytes(2) + text.encode()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import routes as module
+from ingest.payload import FORMATS
 from ingest.routes import ALL_FORMATS, Layout, Routes, overlap, parse_layouts
 from tests.ingest.payload.wires import metric, payload
 from wire.errors import PayloadError, TopicError
@@ -237,3 +238,68 @@ def test_two_layouts_are_refused_just_when_a_name_fits_both(one: list[str], othe
         assert both
     else:
         assert not both
+
+
+OTHER = {"topic": "fleets/berlin/v2/telemetry", "fleet": "munich", "vehicle": "v2", "device": "v2", "id": "v2"}
+IMPOSTORS: dict[str, list[bytes]] = {
+    "json": [
+        as_json(OTHER | VALUES),
+        as_json({"values": OTHER | VALUES} | OTHER),
+        as_json([OTHER | VALUES, VALUES]),
+        as_json({"fleets/berlin/v2/telemetry": 1}),
+        as_json({"v2": [VALUES]}),
+        as_json({"v2": {"values": VALUES}}),
+    ],
+    "msgpack": [msgpack.packb(OTHER | VALUES), msgpack.packb({"v2": [VALUES]})],
+    "thingsboard": [as_json(OTHER | VALUES), as_json({"v2": [VALUES]})],
+    "senml": [
+        as_json([{"bn": "fleets/berlin/v2/", "n": "Speed", "v": 1}]),
+        as_json([{"bn": "urn:dev:v2:", "n": "Speed", "v": 1}, {"bn": "../v2/", "n": "telemetry", "v": 1}]),
+    ],
+    "senml-cbor": [cbor2.dumps([{-2: "fleets/berlin/v2/", 0: "Speed", 2: 1}])],
+    "owntracks": [as_json({"_type": "location", "lat": 1, "lon": 2, "tid": "v2"} | OTHER)],
+}
+
+
+@pytest.mark.parametrize("format", IMPOSTORS)
+def test_no_payload_lands_under_another_name_than_the_one_it_came_under(format: str) -> None:
+    assert set(IMPOSTORS) == set(FORMATS)
+    found = routes(f"up/{{fleet}}/{{vehicle}}/{{kind}}={format}")
+    kept = 0
+    for data in IMPOSTORS[format]:
+        try:
+            landed = read(found, "up/berlin/v1/telemetry", data)
+        except PayloadError:
+            continue
+        assert {topic for topic, _ in landed} == {"fleets/berlin/v1/telemetry"}
+        kept += len(landed)
+    assert kept
+
+
+def test_a_payload_of_sparkplug_lands_under_its_edge_node_whatever_it_says() -> None:
+    found = routes("spBv1.0=sparkplug")
+    birth = payload(metric("v2/Speed", 1.5, alias=1), metric("fleets/plant/v2/telemetry", 1.5), seq=0)
+    named = {topic for topic, _ in read(found, "spBv1.0/plant/NBIRTH/v1", birth)}
+    named |= {topic for topic, _ in read(found, "spBv1.0/plant/DBIRTH/v1/arm", birth)}
+    assert named == {f"fleets/plant/{who}/{kind}" for who in ("v1", "v1:arm") for kind in ("status", "telemetry")}
+    # An alias is its own edge node's: another one's says nothing.
+    assert read(found, "spBv1.0/plant/NDATA/v2", payload(metric(alias=1, value=2.5), seq=1)) == []
+
+
+def test_a_gateway_names_devices_of_its_fleet_only() -> None:
+    found = routes("gateways/{fleet}/up=thingsboard-gateway")
+    for name in ("../munich/v1", "munich/v1", "v1/status", "", "+", "#", "v 1"):
+        with pytest.raises(PayloadError, match="can't be part of a topic"):
+            read(found, "gateways/berlin/up", as_json({"v1": [VALUES], name: [VALUES]}))
+
+
+def test_whose_readings_come_under_a_name() -> None:
+    found = routes(MANY)
+    assert found.topic("vehicles/v1/berlin/data") == "fleets/berlin/v1/telemetry"
+    assert found.topic("own/berlin/v1/status") == "fleets/berlin/v1/status"
+    assert found.topic("spBv1.0/plant/DDATA/edge/arm") == "fleets/plant/edge:arm/telemetry"
+    for name in ("own/berlin/v1/commands", "gateways/berlin/up", "spBv1.0/plant/NCMD/edge", "spBv1.0/STATE/host"):
+        assert found.topic(name) is None
+    for name in ("elsewhere/v1", "own/b c/v1/status", "spBv1.0/plant/NDATA/b c", "spBv1.0/x"):
+        with pytest.raises(TopicError):
+            found.topic(name)
