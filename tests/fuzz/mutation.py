@@ -12,6 +12,7 @@ __all__ = ["MOST_BYTES", "Mutate", "chunked", "chunks", "of_bytes", "of_text", "
 Mutate = Callable[[bytes, Random], bytes]
 
 MOST_BYTES = 4_096
+MOST_CHUNKS = 24
 LONG = (16, 64, 200, 1_025, 5_000)
 NUMBERS = (0, 1, 2, 125, 126, 127, 128, 255, 256, 65_535, 65_536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
 CHARACTERS = "\x00\t\n\r \"'%&+#/\\?*$@:;=,.-_~{}[]()<>|0189aZéßΩ中🚲\u200b\u2028\uffff"
@@ -62,11 +63,11 @@ def of_text(tokens: Sequence[str]) -> Mutate:
 
 
 def chunks(data: bytes) -> list[tuple[int, bytes]]:
-    """A kind and a payload each: any bytes are such a list. A byte, a length in two, the payload; the last may be
-    cut off."""
+    """A kind and a payload each, at most MOST_CHUNKS of them: any bytes are such a list. A byte, a length in two, and
+    the payload; the last may be cut off."""
     found = []
     place = 0
-    while place + _CHUNK.size <= len(data):
+    while place + _CHUNK.size <= len(data) and len(found) < MOST_CHUNKS:
         kind, size = _CHUNK.unpack_from(data, place)
         place += _CHUNK.size
         found.append((kind, data[place : place + size]))
