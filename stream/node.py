@@ -53,7 +53,13 @@ class Node:
         self.layout = places.layout
         self.hub = Hub(self.layout, Table(), self.metrics)
         self._shards = [
-            Shard(places.redis(partition, retries=1), partition, self.hub, self._look)
+            Shard(
+                places.redis(partition, retries=1),
+                places.redis(partition, retries=1),
+                partition,
+                self.hub,
+                self._look,
+            )
             for partition in self.layout.partitions
         ]
         self.publisher = Publisher(places, settings.retention)
@@ -62,6 +68,7 @@ class Node:
         self._tasks: asyncio.TaskGroup | None = None
         self._outboxes: set[Outbox] = set()
         self._was_live = False
+        self._pinging: asyncio.Task[bool] | None = None
         self.draining = False
 
     async def run(self) -> None:
@@ -90,8 +97,13 @@ class Node:
 
     async def ready(self) -> bool:
         """Whether the feed is live, Redis answers, and the node is not about to stop."""
-        if self.draining or not self._live:
+        if self.draining or not self._live or self._tasks is None:
             return False
+        if self._pinging is None or self._pinging.done():
+            self._pinging = self._tasks.create_task(self._answers(), name="ping")
+        return await asyncio.shield(self._pinging)  # once for all who ask meanwhile
+
+    async def _answers(self) -> bool:
         try:
             async with answering():
                 await asyncio.gather(*(shard.redis.ping() for shard in self._shards))

@@ -28,18 +28,23 @@ RECOVER_SECONDS = 60
 class Shard:
     """Brings what its partition stores to the hub: live, and after each break what was missed.
 
-    `changed()` is called when its feed is live, or no more.
+    `asked` is for what clients ask, and has only so many connections; `redis` is the shard's own, so that however
+    many ask, the feed goes on. `changed()` is called when its feed is live, or no more.
     """
 
-    def __init__(self, redis: Redis, partition: Partition, hub: Hub, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, redis: Redis, asked: Redis, partition: Partition, hub: Hub, changed: Callable[[], None]
+    ) -> None:
         self.redis = redis
         self.partition = partition
-        self.history = History(redis, partition)
+        self.history = History(asked, partition)
+        self._asked = asked
+        self._own = History(redis, partition)
         self._hub = hub
         self._number = partition.number
         self._intake = Intake(partition, hub.metrics)
         self._feed = Feed(redis, partition, self._receive, self._lose, self._recover, changed, hub.metrics)
-        self.interest = Interest(self._number, self._feed, self.history, hub)
+        self.interest = Interest(self._number, self._feed, self._own, hub)
         self._losses: list[Loss] = []
 
     @property
@@ -49,7 +54,7 @@ class Shard:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with self.redis, asyncio.TaskGroup() as group:
+        async with self.redis, self._asked, asyncio.TaskGroup() as group:
             group.create_task(self._feed.run(), name="feed")
             group.create_task(self.interest.run(), name="interest")
 
@@ -88,7 +93,7 @@ class Shard:
             return newest
 
     async def _deliver_missed(self) -> int:
-        hub, history, number = self._hub, self.history, self._number
+        hub, history, number = self._hub, self._own, self._number
         newest = await history.last()
         if hub.groups and newest >= hub.last[number]:
             names = [name for filter in self.interest.filters() for name in await history.topics(filter)]

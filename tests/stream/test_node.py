@@ -19,6 +19,7 @@ from stream.outbox import Frame
 from tests.programs import eventually, free_port, redis_server
 from tests.stream.nodes import TOPIC, Peer, Store, Subscription, counted, joined, running, starting, truth
 from wire import keys
+from wire.errors import CommandError
 from wire.ids import format_id, parse_id
 from wire.reading import Reading, Value, encode
 from wire.store import Retention
@@ -411,6 +412,31 @@ async def test_garbage_on_a_channel_is_counted_and_harms_nothing(node: Node, sto
     assert latest.states[TOPIC]["values"] == {"n": 2}
     assert await node.ready()
     assert counted(node, "feed_breaks_total") == 0
+
+
+async def test_however_many_ask_the_feed_goes_on(node: Node, store: Store, peer: Peer) -> None:
+    """What clients ask may take all connections that there are for it: live readings and health have their own."""
+    batch = await peer.subscribe("fleets/#", **BATCH)
+    pool = node._shards[0]._asked.connection_pool
+    held = [await pool.get_connection() for _ in range(pool.max_connections)]
+    with pytest.raises(CommandError, match="Too many connections"):
+        await node.states("#")
+    await store.redis.config_resetstat()
+    assert all(await asyncio.gather(*(node.ready() for _ in range(500))))
+    assert (await store.redis.info("commandstats"))["cmdstat_ping"]["calls"] < 10
+    await eventually(lambda: probes(store, 3))
+    await store.numbers([1])
+    await has(batch, [1])
+    assert counted(node, "feed_breaks_total") == 0
+    for connection in held:
+        await pool.release(connection)
+    assert [item.topic for item in await node.states("#")] == [TOPIC]
+
+
+async def probes(store: Store, count: int) -> bool:
+    """Whether the feed has proved itself so many times."""
+    stats = await store.redis.info("commandstats")
+    return "cmdstat_publish" in stats and stats["cmdstat_publish"]["calls"] >= count
 
 
 async def test_garbage_in_a_log_harms_nobody_else(node: Node, store: Store, peer: Peer) -> None:
