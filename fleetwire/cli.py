@@ -309,6 +309,14 @@ def stream(
             help="GeoJSON of your own that the dashboard's map shows under the vehicles: streets, sites, zones.",
         ),
     ] = None,
+    map_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="FLEETWIRE_MAP_ORIGIN",
+            help="Where a map's style of your own (/?style=…) may load from, like https://tiles.example.com;"
+            " repeatable. Browsers refuse the rest.",
+        ),
+    ] = None,
     jwt_key: Annotated[
         str | None,
         typer.Option(
@@ -427,6 +435,7 @@ def stream(
         redis_url=redis_url,
         node_name=node_name or f"{socket.gethostname()}:{port}",
         map_layer=map_layer,
+        map_origins=tuple(map_origin or ()),
         host=host,
         jwt_key=jwt_key or None,
         jwt_keys=jwt_keys or None,

@@ -62,6 +62,7 @@ class Server(uvicorn.Server):
             lifespan="on",
             log_config=None,
             access_log=False,
+            server_header=False,
             proxy_headers=False,  # nobody asks for the client's address; 0.6 KB a client
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,

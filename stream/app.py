@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from stream import layer, page, rest, sse
+from stream.guard import Guard
 from stream.http import error_response, http_error_response, origin_refused
 from stream.node import Node
 from stream.origin import Origins
@@ -57,9 +58,12 @@ def create_app(settings: Settings) -> Starlette:
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             Route("/metrics", _metrics),
-            *page.routes(),
+            *page.routes(map_origins=settings.map_origins),
         ],
-        middleware=[Middleware(Origins, settings.limits.origins, origin_refused, node.metrics.refusals)],
+        middleware=[
+            Middleware(Guard),
+            Middleware(Origins, settings.limits.origins, origin_refused, node.metrics.refusals),
+        ],
         exception_handlers={
             CommandError: error_response,
             TopicError: error_response,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
+
+from stream.guard import POLICY, page_policy
 
 __all__ = ["PAGE", "routes"]
 
@@ -31,17 +34,19 @@ The dashboard is not built: `make install` builds it, then start the node anew. 
 # The name of an asset changes with what is in it. Anything else is asked for each time, and mostly not modified.
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 REVALIDATED = {"Cache-Control": "no-cache"}
-IMPORTABLE = REVALIDATED | {"Access-Control-Allow-Origin": "*"}  # by pages that come from elsewhere
+# By pages that come from elsewhere.
+IMPORTABLE = REVALIDATED | {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 
 
-def routes(folder: Path = PAGE) -> list[Route]:
+def routes(folder: Path = PAGE, map_origins: Sequence[str] = ()) -> list[Route]:
     """`/`, `/assets/…` and `/client/…`, from a folder with index.html, assets and client. When there is no page in
-    it, `/` says so."""
+    it, `/` says so. `map_origins`: what else than the node the map may load from."""
     if not Path(folder, "index.html").exists():
         return [Route("/", _not_built)]
+    policy = {POLICY: page_policy(map_origins)}  # a worker has that of its file
     return [
-        Route("/", _Files(folder, REVALIDATED).index),
-        Route("/assets/{path:path}", _Files(folder / "assets", IMMUTABLE).file),
+        Route("/", _Files(folder, REVALIDATED | policy).index),
+        Route("/assets/{path:path}", _Files(folder / "assets", IMMUTABLE | policy).file),
         Route("/client/{path:path}", _Files(folder / "client", IMPORTABLE).file),
     ]
 

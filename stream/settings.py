@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from wire.urls import parse_redis
 
 __all__ = ["Settings"]
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?")  # as a Content-Security-Policy takes it
 LEAST_SECRET = 32  # characters, as many as bytes in what HS256 makes (RFC 7518, section 3.2)
 
 
@@ -22,7 +24,8 @@ LEAST_SECRET = 32  # characters, as many as bytes in what HS256 makes (RFC 7518,
 class Settings:
     """Settings of one node. Raises SettingsError, which names the setting, when one can't be used.
 
-    `host`: the address that it listens on. `map_layer`: a file of GeoJSON. `node_name`: what it calls itself.
+    `host`: the address that it listens on. `map_layer`: a file of GeoJSON. `map_origins`: where else than at
+    the node a style of the map may load from. `node_name`: what it calls itself.
     `jwt_key`: secrets of tokens (HS256), with spaces between them; `jwt_keys`: a file or URL of public keys. Without
     either everyone may do everything, and the node serves loopback only, unless `anonymous` says otherwise.
     `jwt_audience`, `jwt_issuer`: whom tokens must be for and from. `subscriptions`: most for one connection.
@@ -33,6 +36,7 @@ class Settings:
 
     redis_url: str = "redis://127.0.0.1:6379"
     map_layer: str | None = None
+    map_origins: tuple[str, ...] = ()
     node_name: str = field(default_factory=socket.gethostname)
     host: str = "127.0.0.1"
     jwt_key: str | None = None
@@ -54,6 +58,9 @@ class Settings:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
         if self.map_layer is not None:
             read_layer(self.map_layer)
+        for origin in self.map_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError.about("map-origin", f"must look like https://tiles.example.com, not {origin!r}")
         if not 1 <= len(self.node_name) <= 128:
             raise SettingsError.about("node-name", "must have 1 to 128 characters")
         if not self.keys() and not self.anonymous and not is_loopback(self.host):
