@@ -180,7 +180,7 @@ def ingest(
         float,
         typer.Option(
             envvar="FLEETWIRE_DEVICE_RATE",
-            help="Most readings/s on each topic of a device, for each bridge; what is more is dropped and counted.",
+            help="Most readings/s on each topic of a device, for each bridge (0: any); more is dropped and counted.",
         ),
     ] = 100.0,
     device_burst_s: Annotated[
@@ -385,6 +385,7 @@ def stream(
     history_s: options.HistoryS = 604_800,
     history_topics: options.HistoryTopics = 10_000,
     histories: options.Histories = 8,
+    waiting_commands: options.WaitingCommands = 100_000,
     log_entries: LogEntries = 1_000,
     log_age_s: LogAge = 3_600,
     retention: Kinds = "",
@@ -429,6 +430,7 @@ def stream(
         history_s=history_s,
         history_topics=history_topics,
         histories=histories,
+        waiting_commands=waiting_commands,
     )
 
     settings = Settings(

@@ -23,6 +23,7 @@ __all__ = [
     "Origins",
     "SubjectConnections",
     "TrustedProxies",
+    "WaitingCommands",
 ]
 
 
@@ -56,3 +57,7 @@ HalfOpen = Annotated[int, _limit("half-open", "Most connections that wait for a 
 HistoryS = Annotated[int, _limit("history-s", "Longest span of one request for history, in seconds.")]
 HistoryTopics = Annotated[int, _limit("history-topics", "Most topics of one request for history.")]
 Histories = Annotated[int, _limit("histories", "Most requests for history that are answered at once.")]
+WaitingCommands = Annotated[
+    int,
+    _limit("waiting-commands", "Most commands to vehicles without a last reply, of all nodes (then 507)."),
+]

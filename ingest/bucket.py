@@ -23,8 +23,8 @@ class Rate(NamedTuple):
 
     @classmethod
     def of(cls, per_second: float, burst_s: float, backlog_s: float) -> Rate:
-        """So many a second; `burst_s` and `backlog_s` are how many seconds of that may come at once."""
-        return cls(1000 / per_second, burst_s * 1000, backlog_s * 1000)
+        """So many a second, 0 for any number; `burst_s` and `backlog_s`: so many seconds of it may come at once."""
+        return cls(1000 / per_second if per_second else 0.0, burst_s * 1000, backlog_s * 1000)
 
 
 class Bucket:

@@ -30,9 +30,9 @@ class Settings:
     `inbox`: most messages waiting, QoS 1 ones unacknowledged included. `max_ahead_ms`: how far in the future a
     device's clock may be.
     `devices`: a file that says who is let in (`ingest.devices`); none means everybody. `device_rate`: most readings a
-    second on each topic of a device; `device_burst_s` and `device_backlog_s`: how many seconds of that may come at
-    once, and of what was kept back (`ingest.bucket`). `device_signals`: most different signals of a topic's state;
-    `reading_signals`: most in a reading. `payload_bytes`: the largest payload that is read.
+    second on each topic of a device, 0 for any number; `device_burst_s` and `device_backlog_s`: how many seconds of
+    that may come at once, and of what was kept back (`ingest.bucket`). `device_signals`: most different signals of a
+    topic's state; `reading_signals`: most in a reading. `payload_bytes`: the largest payload that is read.
     `replicas`: how many replicas of Redis must have a reading before it counts as stored, so that a failover loses
     nothing that was acknowledged.
     `command_properties`: whether commands carry properties of MQTT 5; a broker that can't give such a message to a
@@ -74,8 +74,8 @@ class Settings:
             raise SettingsError.about("replicas", "must be 0 to 5")
         if self.max_ahead_ms < 0:
             raise SettingsError.about("max-ahead-s", "must not be negative")
-        if not 0.001 <= self.device_rate <= 1_000_000:
-            raise SettingsError.about("device-rate", "must be 0.001 to 1000000 readings/s")
+        if not 0 <= self.device_rate <= 1_000_000:
+            raise SettingsError.about("device-rate", "must be 0 to 1000000 readings/s")
         if not 0 <= self.device_burst_s <= self.device_backlog_s <= 1e9:
             raise SettingsError.about("device-burst-s", "must be 0 s or more, and at most --device-backlog-s")
         if not 1 <= self.reading_signals <= MAX_SIGNALS:

@@ -23,8 +23,9 @@ class Limits:
     how long one may wait with its token, where tokens are needed. `head_s`, `head_bytes`: how long the head of a
     request may take, and how large it may be; `half_open`: connections that wait for one. `history_s`,
     `history_topics`: the longest span of one request for history, and the most topics; `histories`: how many are
-    answered at once. `origins`: whose pages may use the node, besides its own; `*`: all. `trusted_proxies`: networks
-    whose `X-Forwarded-For` is believed.
+    answered at once. `waiting_commands`: to vehicles, without a last reply, of all nodes together. `origins`: whose
+    pages may use the node, besides its own; `*`: all. `trusted_proxies`: networks whose `X-Forwarded-For` is
+    believed.
     """
 
     connections: int = 20_000
@@ -41,13 +42,14 @@ class Limits:
     history_s: int = 604_800
     history_topics: int = 10_000
     histories: int = 8
+    waiting_commands: int = 100_000
     origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("connections", "subject_connections", "address_connections", "commands_s", "bytes_s"):
             _at_least(0, name, getattr(self, name))
-        for name in ("history_s", "history_topics", "histories"):
+        for name in ("history_s", "history_topics", "histories", "waiting_commands"):
             _at_least(0, name, getattr(self, name))
         for name in ("commands_burst", "bytes_burst", "half_open"):
             _at_least(1, name, getattr(self, name))

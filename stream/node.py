@@ -62,7 +62,7 @@ class Node:
             )
             for partition in self.layout.partitions
         ]
-        self.publisher = Publisher(places, settings.retention)
+        self.publisher = Publisher(places, settings.retention, settings.limits.waiting_commands)
         self.past = Past(Archive(self.layout, self._shards), Desk(limits, settings.retention, self.metrics))
         self._replays = Replays(self.read)
         self._tasks: asyncio.TaskGroup | None = None

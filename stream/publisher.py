@@ -26,11 +26,13 @@ __all__ = ["Publisher"]
 class Publisher:
     """Writes messages of rooms and commands to vehicles. Use it as a context manager."""
 
-    def __init__(self, places: Places, retention: Retention) -> None:
+    def __init__(self, places: Places, retention: Retention, waiting_commands: int = 0) -> None:
+        """`waiting_commands`: how many may wait for their last reply, in each partition; 0: any number."""
         # A write whose answer is lost may have been carried out: it is not tried again, the client is told.
         self._layout = places.layout
         self._redis = [places.redis(partition) for partition in places.layout.partitions]
         self._retention = retention
+        self._waiting_commands = waiting_commands
 
     async def __aenter__(self) -> Publisher:
         return self
@@ -61,13 +63,29 @@ class Publisher:
         redis = self._redis[partition.number]
         async with answering():
             try:
-                await _admit(redis, partition, parsed)
+                await self._admit(redis, partition, parsed)
                 id, _, *refused = await _store(redis, partition, entry, self._retention)
             except OutOfMemoryError:
                 raise CommandError("storage_full", "Redis has no room for it (maxmemory)") from None
         if refused:
             raise CommandError("unavailable", f"Redis refused it: {refused[1].decode()}")
         return str(id.decode())
+
+    async def _admit(self, redis: Redis, partition: Partition, topic: Topic) -> None:
+        """Rooms come to be when somebody speaks there; vehicles by themselves only. Those who publish at the same
+        moment may go beyond what may wait."""
+        if isinstance(topic, Room):
+            await redis.sadd(partition.key(keys.ROOMS), topic.room)
+            return
+        async with redis.pipeline(transaction=False) as pipe:
+            pipe.sismember(partition.key(keys.fleet(topic.fleet)), topic.vehicle)
+            pipe.xlen(partition.key(keys.COMMANDS))
+            known, waiting = await pipe.execute()
+        if not known:
+            raise CommandError("unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}")
+        if waiting >= self._waiting_commands > 0:
+            text = f"{waiting} commands wait for a reply already: no bridge takes them, or vehicles do not answer"
+            raise CommandError("storage_full", text)
 
 
 async def _store(redis: Redis, partition: Partition, entry: Entry, retention: Retention) -> Any:
@@ -77,14 +95,6 @@ async def _store(redis: Redis, partition: Partition, entry: Entry, retention: Re
     except NoScriptError:  # it has just begun: what it lost is told from what is stored now
         await begin(redis, partition, 0)
         return await redis.eval(SCRIPT, len(names), *names, *args)
-
-
-async def _admit(redis: Redis, partition: Partition, topic: Topic) -> None:
-    """Rooms come to be when somebody speaks there; vehicles by themselves only."""
-    if isinstance(topic, Room):
-        await redis.sadd(partition.key(keys.ROOMS), topic.room)
-    elif not await redis.sismember(partition.key(keys.fleet(topic.fleet)), topic.vehicle):
-        raise CommandError("unknown_vehicle", f"nobody has heard of {topic.vehicle} of {topic.fleet}")
 
 
 def _encode(message: Message | Command) -> bytes:

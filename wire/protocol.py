@@ -94,7 +94,7 @@ ERRORS: dict[str, int] = {
     "too_many_subscriptions": 429,
     "too_many_commands": 429,  # faster than one connection may
     "too_many_connections": 429,  # of one subject or address
-    "storage_full": 507,  # Redis has reached its maxmemory: nothing more is stored until there is room
+    "storage_full": 507,  # Redis has reached its maxmemory, or as many commands wait as may
     "node_full": 503,  # it has as many clients as it takes
     "unavailable": 503,  # Redis is away, or the node has too much to do; try again
 }

@@ -26,7 +26,8 @@ from ingest.settings import Settings
 from ingest.writer import Batch, DeadLetter, Writer
 from wire import keys
 from wire.clock import now_ms
-from wire.command import Command, Reply, decode_command, reply_of
+from wire.command import MAX_TTL, Command, Reply, decode_command, reply_of
+from wire.data import MAX_MESSAGE_BYTES, check_data
 from wire.errors import PayloadError, TopicError, Unavailable
 from wire.ids import LAST, parse_id
 from wire.reading import UNREADABLE, decode_message, decode_reading, encode, split
@@ -121,7 +122,7 @@ class Commands:
         added, dead = [], []
         for entry in taken:
             try:
-                vehicle, command = _read(entry)
+                vehicle, command = _read(entry, now_ms())
             except PayloadError as error:
                 self._metrics.dead.labels(error.reason).inc()
                 dead.append(DeadLetter(keys.COMMANDS, error.reason, str(error), entry.fields.get(b"b", b"")))
@@ -249,13 +250,19 @@ def _channels(vehicles: Iterable[str]) -> list[str]:
     return [f"{vehicle}/{kind}" for vehicle in vehicles for kind in ("status", "replies")]
 
 
-def _read(entry: Taken) -> tuple[str, Command]:
-    """Vehicle and command of an entry. Raises PayloadError for what no node has written there."""
+def _read(entry: Taken, now: int) -> tuple[str, Command]:
+    """Vehicle and command of an entry: what goes to a device is what a node may have written there, whoever has.
+    Raises PayloadError for anything else."""
     try:
-        topic, command = entry.fields[b"topic"].decode(), decode_command(entry.fields[b"b"])
-        parsed = parse(topic)
+        topic, body = entry.fields[b"topic"].decode(), entry.fields[b"b"]
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise PayloadError("too_big", f"a command of {len(body)} bytes, at most {MAX_MESSAGE_BYTES} are sent")
+        parsed, command = parse(topic), decode_command(body)
+        check_data(command.data)
     except (KeyError, *UNREADABLE, TopicError) as error:
         raise PayloadError("bad_command", str(error)) from None
     if not isinstance(parsed, Vehicle) or parsed.kind != "commands":
         raise PayloadError("bad_command", f"not a topic of commands: {topic[:128]!r}")
+    if not 1 <= command.ttl <= MAX_TTL or command.expires > now + 2 * MAX_TTL:
+        raise PayloadError("bad_command", f"a time to live of {command.ttl} ms after {command.ts}")
     return topic.removesuffix("/commands"), command

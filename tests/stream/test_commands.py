@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.samples import Sample
 from redis.asyncio import Redis
 
 from stream.app import create_app
 from stream.auth import sign
+from stream.limits import Limits
 from stream.node import Node
 from stream.settings import Settings
 from tests.programs import eventually
@@ -90,7 +92,20 @@ async def test_a_command_waits_for_a_bridge_under_its_correlation(peer: Peer, st
         ("bad_request", {"topic": COMMANDS, "data": {}, "ttl": "5"}),
         ("bad_request", {"topic": "rooms/ops", "data": {}, "ttl": 5}),
         ("too_big", {"topic": COMMANDS, "data": {"x": "y" * 65_536}}),
-        ("invalid_topic", {"topic": "fleets/berlin/+/commands", "data": {}}),
+        *(
+            ("invalid_topic", {"topic": topic, "data": {}})
+            for topic in (
+                "fleets/berlin/+/commands",
+                "fleets/+/v1/commands",
+                "fleets/+/+/commands",
+                "fleets/berlin/#",
+                "#",
+                "fleets/berlin/v1/commands/#",
+                "fleets/berlin/v1,v2/commands",
+                "fleets/berlin/v1/../v2/commands",
+                "$share/x/fleets/berlin/v1/commands",
+            )
+        ),
         ("forbidden_topic", {"topic": REPLIES, "data": {}}),
         ("forbidden_topic", {"topic": f"{V1}/telemetry", "data": {}, "ttl": 5}),
     ],
@@ -111,6 +126,26 @@ async def test_a_token_says_who_may_command_what(valkey_url: str, store: Store) 
         for topic in ("fleets/tokyo/v1/commands", "rooms/ops"):
             assert refused(await peer.ask("publish", topic=topic, data={}), "forbidden_topic")
         assert refused(await peer.ask("subscribe", topic=REPLIES), "forbidden_topic")
+
+
+async def test_more_than_may_wait_are_refused_and_those_that_wait_stay(valkey_url: str, store: Store) -> None:
+    async with running(valkey_url, limits=Limits(waiting_commands=3)) as node, joined(node) as peer:
+        ids = [(await peer.ask("publish", topic=COMMANDS, data={"n": n}))["id"] for n in range(3)]
+        answer = await peer.ask("publish", topic=COMMANDS, data={})
+        assert refused(answer, "storage_full")
+        assert "3 commands wait for a reply already" in answer["error"]["description"]
+        assert list(await waiting(store)) == ids
+        assert await store.redis.xlen(keys.log(COMMANDS)) == 3
+        assert "error" not in await peer.ask("publish", topic="rooms/ops", data={})
+        assert refused(await peer.ask("publish", topic="fleets/berlin/v2/commands", data={}), "unknown_vehicle")
+        await store.redis.xdel(keys.COMMANDS, ids[0])  # a bridge has settled it
+        assert "error" not in await peer.ask("publish", topic=COMMANDS, data={})
+        found = [sample.value for sample in _errors(node) if sample.labels.get("reason") == "storage_full"]
+        assert found[0] == 1
+
+
+def _errors(node: Node) -> list[Sample]:
+    return [sample for family in node.metrics.errors.collect() for sample in family.samples]
 
 
 async def test_http_publishes_commands_too(valkey_url: str, store: Store) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiomqtt
+import msgpack
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -19,7 +20,8 @@ from tests.ingest.bridge import Bridge, dead_letters, device, running, starting
 from tests.programs import eventually, free_port, mosquitto, redis_server
 from wire import keys
 from wire.clock import now_ms
-from wire.command import Command, Reply, reply_of
+from wire.command import MAX_TTL, Command, Reply, reply_of
+from wire.data import MAX_MESSAGE_BYTES
 from wire.reading import Message, Reading, decode_message, encode
 from wire.store import SCRIPT, Entry, Retention, arguments, pack_parts, parse_entry
 
@@ -27,7 +29,7 @@ VEHICLE = "fleets/berlin/v1"
 COMMANDS, REPLIES, STATUS = (f"{VEHICLE}/{kind}" for kind in ("commands", "replies", "status"))
 LONG = 60_000
 
-# rumqttd may panic when a bridge comes back to its session.
+# rumqttd may panic when a bridge comes back to its session, or who listens leaves in the midst of it.
 restarts = pytest.mark.parametrize("servers", ["debian"], indirect=True)
 
 
@@ -306,6 +308,72 @@ async def test_what_no_node_has_written_is_a_dead_letter(servers: Servers, redis
         await redis.delete(keys.COMMANDS)  # with its group
         id = await command(redis, ttl=1)
         await eventually(lambda: statuses_are(redis, id, ["TIMED_OUT"]))
+
+
+def _deep(levels: int) -> Any:
+    found: Any = 1
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+def _forged() -> list[tuple[str, bytes]]:
+    """What somebody might write into the stream who is no node: topics, and bodies."""
+    now, good = now_ms(), encode(Command(now_ms(), {}, LONG))
+    topics = (
+        "fleets/+/+/commands",
+        "fleets/berlin/+/commands",
+        "fleets/berlin/#",
+        "#",
+        "rooms/ops",
+        "spBv1.0/g/NCMD/e",
+    )
+    topics += (
+        "fleets/berlin/v1/commands/x",
+        "fleets/berlin/v1",
+        "$SYS/commands",
+        "",
+        STATUS,
+        "fleets/berlin/v 1/commands",
+    )
+    raw = {"ts": now, "data": {}, "ttl": LONG}
+    fields = [
+        {"ttl": 0},
+        {"ttl": -5},
+        {"ttl": MAX_TTL + 1},
+        {"ttl": 1 << 62},
+        {"ts": 1 << 62},
+        {"ts": now + 3 * MAX_TTL},
+        {"data": []},
+        {"data": {"x": msgpack.ExtType(5, b"x")}},
+        {"data": {"x": b"bytes"}},
+        {"data": {"x": {1: 2}}},
+        {"data": {"x": _deep(40)}},
+        {"data": {"x": _deep(400)}},
+        {"data": {"x": "y" * MAX_MESSAGE_BYTES}},
+    ]
+    return [*((topic, good) for topic in topics), *((COMMANDS, msgpack.packb(raw | wrong)) for wrong in fields)]
+
+
+@restarts
+async def test_what_no_node_may_write_reaches_no_device(servers: Servers, redis: Redis) -> None:
+    forged = _forged()
+    async with running(servers.mqtt, servers.redis) as bridge, device(servers.mqtt) as everybody:
+        await everybody.subscribe("#", qos=1)
+        for topic, body in forged:
+            await redis.xadd(keys.COMMANDS, {"topic": topic, "b": body})
+        id = await command(redis, {"name": "good"})
+        heard = await anext(aiter(everybody.messages))
+        assert (heard.topic.value, json.loads(bytes(heard.payload))["correlation"]) == (COMMANDS, id)
+        await eventually(lambda: held(bridge, 1))
+        await eventually(lambda: bridge.count("commands_sent"))
+        assert await bridge.count("commands_sent") == 1
+        counts = [await bridge.count("dead_letters", reason=reason) for reason in ("bad_command", "too_big")]
+        assert counts == [len(forged) - 1, 1]
+
+
+async def held(bridge: Bridge, count: int) -> bool:
+    return await bridge.gauge("commands_waiting") == count
 
 
 async def test_a_status_or_replies_key_of_another_type_stops_nothing(servers: Servers, redis: Redis) -> None:
