@@ -153,16 +153,16 @@ def redis_server(*args: str, port: int | None = None, folder: Path | None = None
 
 
 @contextmanager
-def nginx(config: str, port: int) -> Iterator[Served]:
-    """A running nginx with this configuration, which listens on `port`, as a user who is not root. Relative paths
-    are of its own folder."""
+def nginx(files: Mapping[str, str], main: str, port: int) -> Iterator[Served]:
+    """A running nginx with these files, of which `main` is the configuration, which listens on `port`; as a user who
+    is not root. Relative paths are of its own folder."""
     program = find("nginx", package="nginx-light")
     with tempfile.TemporaryDirectory(prefix="fleetwire-test-") as folder:
-        path = Path(folder, "nginx.conf")
-        path.write_text(config)
-        path.parent.chmod(0o777)
-        main = ("-e", "stderr", "-p", folder, "-c", path, "-g", "daemon off;")
-        with run(*_without_root(), program, *main, cwd=path.parent) as running:
+        for name, text in files.items():
+            Path(folder, name).write_text(text)
+        Path(folder).chmod(0o777)
+        options = ("-e", "stderr", "-p", folder, "-c", Path(folder, main), "-g", "daemon off;")
+        with run(*_without_root(), program, *options, cwd=Path(folder)) as running:
             wait_for_port(running, port)
             yield Served(f"http://127.0.0.1:{port}", running)
 

@@ -16,7 +16,19 @@ import yaml
 
 from tests.programs import Program, find, free_port, mosquitto
 
-__all__ = ["ROOT", "Broker", "Production", "broker", "check", "edited", "listing", "production", "services", "shell"]
+__all__ = [
+    "ROOT",
+    "Broker",
+    "Production",
+    "broker",
+    "check",
+    "edited",
+    "edited_folder",
+    "listing",
+    "production",
+    "services",
+    "shell",
+]
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +46,15 @@ def edited(path: str, changes: Mapping[str, str]) -> str:
         assert old in text, f"{path} has no {old!r}"
         text = text.replace(old, new)
     return text
+
+
+def edited_folder(path: str, changes: Mapping[str, str]) -> dict[str, str]:
+    """The texts of a deployed folder's files, by name, with these changes. Each must have something to change."""
+    found = {file.name: file.read_text() for file in (ROOT / path).iterdir()}
+    for old, new in changes.items():
+        assert any(old in text for text in found.values()), f"{path} has no {old!r}"
+        found = {name: text.replace(old, new) for name, text in found.items()}
+    return found
 
 
 def check(service: str, changes: Mapping[str, str], *options: str) -> subprocess.CompletedProcess[bytes]:

@@ -24,7 +24,7 @@ from wire.urls import parse_mqtt
 SERVICES = services()
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 NODES = {name: service for name, service in OURS.items() if service["command"][0] == "stream"}
-NGINX = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
+NGINX = "".join((ROOT / "deploy" / "nginx" / name).read_text() for name in ("http.conf", "nginx.conf"))
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -80,7 +80,7 @@ def test_files_and_volumes_exist(service: Any) -> None:
     for volume in service.get("volumes", ()):
         source, _, place = volume.partition(":")
         if source.startswith("./"):
-            assert (ROOT / source).is_file()
+            assert (ROOT / source).exists()
             assert place.endswith(":ro")
         else:
             assert source in named

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
+from websockets.asyncio.client import connect
 
 from fleetwire.client import open_connection, subscribe
 from stream.settings import Settings
-from tests.deploy.deployed import check, edited, services
+from tests.authority import Authority
+from tests.deploy.deployed import check, edited_folder, services
 from tests.programs import Program, eventually, fleetwire, free_port, nginx, valkey
 from wire.reading import Reading, encode
 from wire.store import SCRIPT, Entry, Retention, arguments, pack_parts
@@ -70,12 +73,16 @@ class Deployment(NamedTuple):
 
 
 @contextmanager
-def balancer(ports: tuple[int, ...]) -> Iterator[tuple[int, Program]]:
-    """The nginx of docker-compose.yml before nodes on these ports."""
+def balancer(ports: tuple[int, ...], more: Mapping[str, str] | None = None) -> Iterator[tuple[int, Program]]:
+    """The nginx of docker-compose.yml before nodes on these ports; with `more` changed."""
     port = free_port()
-    changes = {f"{name}:8000": f"127.0.0.1:{own}" for name, own in zip(NODES, ports, strict=True)}
-    with nginx(edited("deploy/nginx/nginx.conf", {**changes, "listen 8000": f"listen 127.0.0.1:{port}"}), port) as it:
+    changes = before(ports) | {"listen 8000": f"listen 127.0.0.1:{port}"} | dict(more or {})
+    with nginx(edited_folder("deploy/nginx", changes), "nginx.conf", port) as it:
         yield port, it.program
+
+
+def before(ports: tuple[int, ...]) -> dict[str, str]:
+    return {f"{name}:8000": f"127.0.0.1:{own}" for name, own in zip(NODES, ports, strict=True)}
 
 
 @contextmanager
@@ -95,9 +102,9 @@ def deployment() -> Iterator[Deployment]:
             }
             set_ones = {key: str(value) for key, value in environment.items() if value is not None}
             nodes.append(Node(port, stack.enter_context(fleetwire("stream", env=set_ones))))
-        before, program = stack.enter_context(balancer(ports))
+        port, program = stack.enter_context(balancer(ports))
         asyncio.run(ready(nodes))
-        yield Deployment(before, redis, tuple(nodes), program)
+        yield Deployment(port, redis, tuple(nodes), program)
 
 
 async def ready(nodes: list[Node]) -> None:
@@ -254,6 +261,77 @@ async def test_nginx_is_healthy_without_nodes() -> None:
         assert (await asyncio.to_thread(check, "nginx", {"8000": str(port)})).returncode == 0
         program.stop()
         assert (await asyncio.to_thread(check, "nginx", {"8000": str(port)})).returncode != 0
+
+
+class Secure(NamedTuple):
+    """tls.conf before the nodes of a deployment."""
+
+    port: int
+    plain_port: int
+    authority: Authority
+
+
+@pytest.fixture(scope="module")
+def secure(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    issued = authority.issue("127.0.0.1")
+    port, plain_port = free_port(), free_port()
+    changes = {
+        "listen 8443": f"listen 127.0.0.1:{port}",
+        "listen 8080": f"listen 127.0.0.1:{plain_port}",
+        "/run/secrets/tls_cert": "node.pem",
+        "/run/secrets/tls_key": "node.key",
+    }
+    files = edited_folder("deploy/nginx", before(tuple(node.port for node in shared.nodes)) | changes)
+    files |= {"node.pem": issued.cert.read_text(), "node.key": issued.key.read_text()}
+    with nginx(files, "tls.conf", port):
+        yield Secure(port, plain_port, authority)
+
+
+async def test_by_tls_all_comes_through_and_a_browser_is_told_to_stay(secure: Secure) -> None:
+    trusting = secure.authority.trusting()
+    async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{secure.port}", verify=trusting) as http:
+        for path in ("/", "/v1/state?topic=rooms/x", "/healthz"):
+            answer = await http.get(path)
+            assert answer.status_code == 200
+            assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+    async with connect(f"wss://127.0.0.1:{secure.port}/v1/stream", ssl=trusting) as socket:
+        await socket.send('{"action":"ping","requestId":"1"}')
+        assert '"ping"' in str(await socket.recv())
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_old_tls_is_not_spoken(secure: Secure) -> None:
+    old = secure.authority.trusting()
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    async with httpx.AsyncClient(verify=old) as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get(f"https://127.0.0.1:{secure.port}/healthz")
+
+
+async def test_who_comes_without_tls_is_sent_there(secure: Secure) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{secure.plain_port}") as http:
+        answer = await http.get("/v1/state?topic=rooms/x")
+        assert answer.status_code == 308
+        assert answer.headers["location"] == "https://127.0.0.1/v1/state?topic=rooms/x"
+        assert (await http.get("/healthz")).text == "ok\n"
+
+
+def test_no_log_has_a_query() -> None:
+    with tempfile.TemporaryDirectory(prefix="fleetwire-test-") as folder:
+        Path(folder).chmod(0o777)
+        requests = Path(folder, "requests.log")
+        more = {"access_log off;": f"access_log {requests} path;"}
+        with balancer((free_port(), free_port()), more) as (port, program):
+            url = f"http://127.0.0.1:{port}/v1"
+            assert httpx.get(f"{url}/state?topic=rooms/ops&token=canary").status_code == 502
+            assert httpx.post(f"{url}/publish?token=canary", content=b"x" * 100_000).status_code == 413
+            program.stop()
+            logs = requests.read_text()
+            said = [line.split()[2:5] for line in logs.splitlines()]
+            assert said == [["GET", "/v1/state", "502"], ["POST", "/v1/publish", "413"]]
+            assert "canary" not in logs + program.output
 
 
 async def test_a_stopping_node_hands_its_clients_over(own: Deployment) -> None:
