@@ -56,7 +56,9 @@ HeadBytes = Annotated[int, _limit("head-bytes", "Largest head of a request (then
 HalfOpen = Annotated[int, _limit("half-open", "Most connections that wait for a request; the oldest go.")]
 HistoryS = Annotated[int, _limit("history-s", "Longest span of one request for history, in seconds.")]
 HistoryTopics = Annotated[int, _limit("history-topics", "Most topics of one request for history.")]
-Histories = Annotated[int, _limit("histories", "Most requests for history that are answered at once.")]
+Histories = Annotated[
+    int, _limit("histories", "Most pages of history that are answered at once; also downloads, and states.")
+]
 WaitingCommands = Annotated[
     int,
     _limit("waiting-commands", "Most commands to vehicles without a last reply, of all nodes (then 507)."),

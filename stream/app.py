@@ -16,9 +16,9 @@ from starlette.routing import Route, WebSocketRoute
 
 from stream import layer, page, rest, sse
 from stream.guard import Guard
-from stream.http import error_response, http_error_response, origin_refused
+from stream.http import error_response, host_refused, http_error_response, origin_refused
 from stream.node import Node
-from stream.origin import Origins
+from stream.origin import Local, Origins
 from stream.settings import Settings
 from stream.socket import Stream
 from wire import asyncapi, openapi
@@ -62,6 +62,7 @@ def create_app(settings: Settings) -> Starlette:
         ],
         middleware=[
             Middleware(Guard),
+            *([Middleware(Local, host_refused, node.metrics.refusals)] if settings.local else []),
             Middleware(Origins, settings.limits.origins, origin_refused, node.metrics.refusals),
         ],
         exception_handlers={

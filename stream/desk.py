@@ -1,4 +1,4 @@
-"""Where history is asked for: how much of it at once, and by how many."""
+"""Where history and states are asked for: how much of it at once, and by how many."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from wire.store import RETAINED, Retention
 __all__ = ["Desk"]
 
 WAIT_SECONDS = 10
-QUEUE = 4  # times as many as are served may wait
+QUEUES = {"page": 4, "download": 4, "state": 100}  # times as many as are served may wait
+
+Kind = Literal["page", "download", "state"]
 
 
 class Desk:
-    """Serves so many pages, and as many downloads, at once; as long as a download takes, pages don't wait for it."""
+    """Serves so many pages, as many downloads, and as many states at once; none waits for another kind."""
 
     def __init__(self, limits: Limits, retention: Retention, metrics: Metrics) -> None:
         self._limits = limits
         self._retention = retention
         self._metrics = metrics
-        self._places = {kind: _Places(limits.histories) for kind in ("page", "download")}
+        self._places = {kind: _Places(limits.histories, queue) for kind, queue in QUEUES.items()}
 
     def check(self, asked: History) -> None:
         """Raises CommandError, reason `bad_request`, for more time than may be asked for at once. What is older than
@@ -47,12 +49,12 @@ class Desk:
             raise self._refused("history_topics", "bad_request", said)
 
     @asynccontextmanager
-    async def place(self, kind: Literal["page", "download"]) -> AsyncIterator[None]:
+    async def place(self, kind: Kind) -> AsyncIterator[None]:
         """Wait for one's turn, and have it. Raises CommandError, reason `unavailable`, when too many wait, or when it
         takes too long."""
         places = self._places[kind]
         if not await places.enter():
-            raise self._refused("histories", "unavailable", f"too many ask for history ({kind}s): try again")
+            raise self._refused("histories", "unavailable", f"too many ask for a {kind}: try again")
         try:
             with self._metrics.histories.labels(kind).track_inprogress():
                 yield
@@ -74,15 +76,16 @@ class Desk:
 class _Places:
     """So many, and a queue before them; without a limit there are always some."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, queue: int) -> None:
         self._count = count
+        self._queue = queue
         self._free = asyncio.Semaphore(count)
         self._waiting = 0
 
     async def enter(self) -> bool:
         if not self._count:
             return True
-        if self._waiting >= QUEUE * self._count:
+        if self._waiting >= self._queue * self._count:
             return False
         self._waiting += 1
         try:

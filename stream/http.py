@@ -16,7 +16,16 @@ from wire import protocol
 from wire.errors import CommandError, FleetwireError, TopicError
 from wire.protocol import BEARER
 
-__all__ = ["admitted", "error_response", "grants", "http_error_response", "json_response", "node", "origin_refused"]
+__all__ = [
+    "admitted",
+    "error_response",
+    "grants",
+    "host_refused",
+    "http_error_response",
+    "json_response",
+    "node",
+    "origin_refused",
+]
 
 LATER = (429, 503)  # of what HTTP says with these, it also says when to try again
 LATER_SECONDS = 5
@@ -78,7 +87,17 @@ async def origin_refused(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a page from elsewhere."""
     connection = HTTPConnection(scope)
     said = f"pages of {connection.headers['origin'][:128]} may not use this node: see --origin"
-    response = _refusal(connection, CommandError("forbidden_origin", said))
+    await _refuse(scope, receive, send, said)
+
+
+async def host_refused(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers who asks a node that serves this machine only for another host."""
+    said = "this node serves this machine only, as http://127.0.0.1 or http://localhost: it has no key of tokens"
+    await _refuse(scope, receive, send, said)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, said: str) -> None:
+    response = _refusal(HTTPConnection(scope), CommandError("forbidden_origin", said))
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(response)
     else:

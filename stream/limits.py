@@ -19,13 +19,13 @@ class Limits:
     names the setting, when one can't be used.
 
     `connections`: WebSockets and event streams at once, and those of one subject (`sub` of the tokens) and of one
-    address. `commands_s`, `bytes_s`: of one WebSocket for ever, and so many more at once (`…_burst`). `authorize_s`:
-    how long one may wait with its token, where tokens are needed. `head_s`, `head_bytes`: how long the head of a
-    request may take, and how large it may be; `half_open`: connections that wait for one. `history_s`,
-    `history_topics`: the longest span of one request for history, and the most topics; `histories`: how many are
-    answered at once. `waiting_commands`: to vehicles, without a last reply, of all nodes together. `origins`: whose
-    pages may use the node, besides its own; `*`: all. `trusted_proxies`: networks whose `X-Forwarded-For` is
-    believed.
+    address. `commands_s`, `bytes_s`: of one WebSocket for ever, and so many more at once (`…_burst`).
+    `authorize_s`: how long one may wait with its token, where tokens are needed. `head_s`, `head_bytes`: how long
+    the head of a request may take, and how large it may be; `half_open`: connections that wait for one.
+    `history_s`, `history_topics`: the longest span of one request for history, and the most topics; `histories`:
+    how many pages, downloads and states are answered at once. `waiting_commands`: to vehicles, without a last
+    reply, of all nodes together. `origins`: whose pages may use the node, besides its own; `*`: all.
+    `trusted_proxies`: networks whose `X-Forwarded-For` is believed.
     """
 
     connections: int = 20_000

@@ -13,7 +13,7 @@ __all__ = ["Metrics"]
 SAMPLE_MS = 50
 HOP_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 REFUSALS = (
-    *("connections", "subject", "address", "origin", "authorize"),
+    *("connections", "subject", "address", "host", "origin", "authorize"),
     *("commands", "flood", "history_s", "history_topics", "histories"),
     *("half_open", "head_late", "head_big", "head_bad"),
 )
@@ -42,7 +42,7 @@ class Metrics:
         )
         self.clients = self._gauge("clients", "Connected clients", "door")
         self.groups = self._gauge("groups", "Groups of subscriptions that ask for the same")
-        self.histories = self._gauge("histories", "Requests for history that are being answered", "kind")
+        self.histories = self._gauge("histories", "Requests for history or states that are being answered", "kind")
         self.replays = self._gauge("replays", "Subscriptions that play the log")
         self.topics = self._gauge("topics", "Topics in the table")
         self.patterns = self._gauge("patterns", "Patterns subscribed in Redis")

@@ -213,8 +213,9 @@ class Node:
         self.hub.leave(member)
 
     async def states(self, filter: str) -> list[Item]:
-        """The current state of what a filter matches. Raises CommandError, reason `unavailable`."""
-        async with answering():
+        """The current state of what a filter matches. Raises CommandError, reason `unavailable`, also when too many
+        ask."""
+        async with self.past.desk.place("state"), answering():
             found = await asyncio.gather(*(shard.history.merged_states(filter) for shard in self.shards(filter)))
         return sorted((item for items in found for item in items), key=lambda item: (item.order, item.partition))
 

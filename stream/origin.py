@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
 
 from prometheus_client import Counter
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["Origins", "allowed"]
+from stream.peer import is_loopback
+
+__all__ = ["Local", "Origins", "allowed", "is_local"]
+
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 Refusal = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -18,6 +24,29 @@ def allowed(origin: str, host: str, origins: Sequence[str]) -> bool:
     """Whether a page of this origin may use a node that it knows as `host`. (Whether by TLS or not is for a proxy to
     know.)"""
     return "*" in origins or origin.partition("://")[2].lower() == host.lower() or origin.lower() in origins
+
+
+class Local:
+    """ASGI middleware of a node that serves this machine only: a page from elsewhere whose name was made to lead here
+    (DNS rebinding) is of this origin to the browser, but asks for its own host. `refused` answers; it is counted."""
+
+    def __init__(self, app: ASGIApp, refused: Refusal, refusals: Counter) -> None:
+        self._app = app
+        self._refused = refused
+        self._refusals = refusals.labels("host")
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """No coroutine of its own: it would stay as long as a client does."""
+        if scope["type"] == "lifespan" or is_local(Headers(scope=scope).get("host", "")):
+            return self._app(scope, receive, send)
+        self._refusals.inc()
+        return self._refused(scope, receive, send)
+
+
+def is_local(host: str) -> bool:
+    """Whether a Host header names this machine by a name that nobody else can give."""
+    name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
+    return name is not None and is_loopback(name)
 
 
 class Origins:

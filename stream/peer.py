@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["Network", "networks", "place"]
+__all__ = ["Network", "is_loopback", "networks", "place"]
 
 Network = IPv4Network | IPv6Network
 
@@ -32,6 +32,14 @@ def place(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
             at = before
         return peer if at is None else _site(at)
     return peer
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

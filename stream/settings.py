@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from stream.keys import FileKeys, FixedKeys, Key, Keys, UrlKeys, is_url
 from stream.layer import read_layer
 from stream.limits import Limits
+from stream.peer import is_loopback
 from wire.errors import SettingsError
 from wire.store import Retention
 from wire.urls import parse_redis
@@ -63,7 +63,7 @@ class Settings:
                 raise SettingsError.about("map-origin", f"must look like https://tiles.example.com, not {origin!r}")
         if not 1 <= len(self.node_name) <= 128:
             raise SettingsError.about("node-name", "must have 1 to 128 characters")
-        if not self.keys() and not self.anonymous and not is_loopback(self.host):
+        if self.local and not is_loopback(self.host):
             raise SettingsError.about(
                 "host",
                 f"can't be {self.host}: without a key of tokens a node serves this machine only. Set"
@@ -77,6 +77,11 @@ class Settings:
             raise SettingsError.about("outbox-bytes", "must be at least 1024")
         if self.drain_s <= 0:
             raise SettingsError.about("drain-s", "must be more than 0")
+
+    @property
+    def local(self) -> bool:
+        """Whether it serves this machine only, since it has no keys."""
+        return not self.keys() and not self.anonymous
 
     def keys(self) -> list[Keys]:
         """Where the keys of tokens are. Raises SettingsError for those that can't be used."""
@@ -95,11 +100,3 @@ class Settings:
             except ValueError as error:
                 raise SettingsError.about("jwt-keys", f"can't be used: {self.jwt_keys}: {error}") from None
         return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -80,7 +80,7 @@ async def test_so_many_are_served_and_others_wait_for_their_turn() -> None:
             await asyncio.sleep(0)
             at[0] -= 1
 
-    await asyncio.gather(*(read() for _ in range(2 + 2 * module.QUEUE)))
+    await asyncio.gather(*(read() for _ in range(2 + 2 * module.QUEUES["page"])))
     assert at == [0, 2]
 
 
@@ -93,8 +93,8 @@ async def test_when_too_many_wait_one_more_is_refused_at_once(monkeypatch: pytes
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(one.place("download"))
-        waiting = [asyncio.create_task(wait()) for _ in range(module.QUEUE)]
-        await eventually(lambda: one._places["download"]._waiting == module.QUEUE)
+        waiting = [asyncio.create_task(wait()) for _ in range(module.QUEUES["page"])]
+        await eventually(lambda: one._places["download"]._waiting == module.QUEUES["page"])
         with pytest.raises(CommandError) as caught:
             await wait()
         assert caught.value.reason == "unavailable"

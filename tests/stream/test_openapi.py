@@ -33,7 +33,7 @@ async def serving(redis_url: str, **changes: Any) -> AsyncIterator[httpx.AsyncCl
     """A client of a node in this process."""
     app = create_app(Settings(redis_url=redis_url, **changes))
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://n") as http:
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         await eventually(app.state.node.ready)
         yield http
 
@@ -141,7 +141,7 @@ async def test_a_page_from_elsewhere_is_refused_as_it_says(valkey_url: str) -> N
 
 async def test_without_redis_the_answers_are_as_it_says() -> None:
     app = create_app(Settings(redis_url="redis://127.0.0.1:1"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://n") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
         for path in ("/v1/history", "/readyz"):
             response = await http.get(path, params={"topic": "#"} if path.startswith("/v1") else {})
             assert response.status_code == 503

@@ -12,8 +12,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from stream.origin import allowed
-from tests.programs import eventually, fleetwire, free_port
+from stream.origin import allowed, is_local
+from tests.programs import eventually, fleetwire, free_port, wait_for_port
 
 FRIEND = "https://Friend.example:8443"
 DOORS = [
@@ -120,3 +120,52 @@ def test_an_origin_is_a_hosts_own_when_they_are_the_same(host: str, other: str) 
     assert allowed(f"https://{other}", host, []) is (host == other)
     assert allowed(f"https://{other}", host, [f"https://{other}"])
     assert allowed(other, host, ["*"])
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1:8000", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3:8000", True),
+        ("localhost:8000", True),
+        ("LOCALHOST", True),
+        ("[::1]:8000", True),
+        ("[::1]", True),
+        ("", False),
+        ("evil.example:8000", False),
+        ("127.0.0.1.evil.example", False),
+        ("127.0.0.1@evil.example", False),
+        ("evil.example/127.0.0.1", False),
+        ("localhost.evil.example", False),
+        ("[::1].evil.example", False),
+        ("[::2]", False),
+        ("10.0.0.1", False),
+        ("127.0.0.1:8000, evil.example", False),
+        ("[::1", False),
+    ],
+)
+def test_which_hosts_are_this_machine(host: str, local: bool) -> None:
+    assert is_local(host) is local
+
+
+@pytest.mark.parametrize(("method", "path"), [*DOORS, ("GET", "/"), ("GET", "/metrics")])
+async def test_a_name_that_was_made_to_lead_here_is_refused(node: int, method: str, path: str) -> None:
+    """To a browser a page of evil.example, whose address is now 127.0.0.1, is of this node's origin."""
+    for headers in ({}, {"Origin": f"http://evil.example:{node}"}):
+        answer = await ask(node, method, path, Host=f"evil.example:{node}", **headers)
+        assert answer.status_code == 403
+
+
+async def test_nor_does_it_get_a_websocket(node: int) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(f"ws://evil.example:{node}/v1/stream", host="127.0.0.1"):
+            pass
+    assert caught.value.response.status_code == 403
+
+
+async def test_where_tokens_are_needed_a_node_may_have_any_name(session_valkey: str) -> None:
+    port = free_port()
+    with fleetwire("stream", "--redis-url", session_valkey, "--port", str(port), "--jwt-key", "k" * 32) as program:
+        wait_for_port(program, port)
+        assert (await ask(port, "GET", "/healthz", Host="fleet.example")).status_code == 200
