@@ -35,7 +35,7 @@ def valid(frame: Any, operation: dict[str, Any]) -> bool:
 
 async def test_a_node_serves_it(valkey_url: str) -> None:
     app = create_app(Settings(redis_url=valkey_url))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
         for _ in range(2):
             found = await http.get("/v1/asyncapi.json")
             assert (found.status_code, found.headers["content-type"]) == (200, "application/json")

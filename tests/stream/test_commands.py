@@ -152,7 +152,7 @@ async def test_http_publishes_commands_too(valkey_url: str, store: Store) -> Non
     app = create_app(Settings(redis_url=valkey_url))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as http,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http,
     ):
         good = await http.post("/v1/publish", json={"topic": COMMANDS, "data": STOP, "ttl": 7})
         assert (await waiting(store))[good.json()["id"]][1].ttl == 7

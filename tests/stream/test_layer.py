@@ -71,7 +71,7 @@ def test_anything_else_is_refused_with_the_setting_s_name(tmp_path: Path, text: 
 
 async def asked(**settings: Any) -> httpx.Response:
     transport = httpx.ASGITransport(create_app(Settings(**settings)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://node") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         return await http.get("/v1/map/layer")
 
 

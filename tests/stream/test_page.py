@@ -18,7 +18,7 @@ FOREVER = "public, max-age=31536000, immutable"
 @asynccontextmanager
 async def browser(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(Starlette(routes=routes(folder)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://node") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield http
 
 
