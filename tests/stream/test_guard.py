@@ -22,7 +22,7 @@ DATA = "default-src 'none'; frame-ancestors 'none'"
 
 async def asked(path: str, method: str = "GET", scheme: str = "http", app: Starlette = NODE) -> httpx.Response:
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://node") as http:
+    async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://127.0.0.1") as http:
         return await http.request(method, path)
 
 

@@ -33,7 +33,10 @@ async def serving(redis_url: str, **changes: Any) -> AsyncIterator[httpx.AsyncCl
     """A client of a node in this process."""
     app = create_app(Settings(redis_url=redis_url, **changes))
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+    ):
         await eventually(app.state.node.ready)
         yield http
 
