@@ -650,6 +650,8 @@ def token(
         typer.Option("--signal", help="Pattern of signals that may be seen; repeatable; without any, all may be."),
     ] = None,
     connections: Annotated[int | None, typer.Option(min=1, help="Most connections of the subject to a node.")] = None,
+    subscriptions: Annotated[int | None, typer.Option(min=1, help="Most subscriptions on one connection.")] = None,
+    commands_s: Annotated[float | None, typer.Option(min=0.01, help="Commands a second on one connection.")] = None,
     audience: Annotated[str | None, typer.Option(help="Whom it is to be shown to (aud).")] = None,
     issuer: Annotated[str | None, typer.Option(help="Who makes it (iss).")] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long it is good for.")] = 24.0,
@@ -669,7 +671,8 @@ def token(
     from stream.auth import claims, sign_with_secret
     from stream.settings import Settings
 
-    limits = None if connections is None else {"connections": connections}
+    asked = {"connections": connections, "subscriptions": subscriptions, "commands": commands_s}
+    limits = {name: most for name, most in asked.items() if most is not None} or None
     found = claims(
         subject,
         subscribe or (),

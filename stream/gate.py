@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import Counter
 from starlette.requests import HTTPConnection
 
+from stream.grants import Grants
 from stream.limits import Limits
 from stream.peer import networks, place
 from wire.errors import CommandError
@@ -25,9 +26,8 @@ class Gate:
         self._subjects = _Crowd(limits.subject_connections)
         self._addresses = _Crowd(limits.address_connections)
 
-    def enter(self, connection: HTTPConnection, subject: str | None) -> Pass:
-        """For a client with this subject in its token. Raises CommandError, reasons `node_full` and
-        `too_many_connections`."""
+    def enter(self, connection: HTTPConnection, grants: Grants) -> Pass:
+        """For a client with these grants. Raises CommandError, reasons `node_full` and `too_many_connections`."""
         client = connection.client
         forwarded = ",".join(connection.headers.getlist("x-forwarded-for")) if self._trusted else ""
         address = place(client.host, forwarded, self._trusted) if client is not None else ""
@@ -35,24 +35,26 @@ class Gate:
             raise self._refused("node_full", "connections", "this node is full: try another, or later")
         if not self._addresses.has_room(address):
             raise self._refused("too_many_connections", "address", self._addresses.text("your address"))
-        if subject is not None and not self._subjects.has_room(subject):
-            raise self._refused("too_many_connections", "subject", self._subjects.text("the token's subject"))
+        self._admit(grants)
         self._inside += 1
         self._addresses.add(address)
-        if subject is not None:
-            self._subjects.add(subject)
-        return Pass(self, address, subject)
+        return Pass(self, address, grants.subject)
 
-    def change(self, before: str | None, subject: str | None) -> None:
-        """Somebody has shown a token of another subject. Raises CommandError, reason `too_many_connections`."""
-        if subject == before:
-            return
-        if subject is not None:
-            if not self._subjects.has_room(subject):
-                raise self._refused("too_many_connections", "subject", self._subjects.text("the token's subject"))
-            self._subjects.add(subject)
-        if before is not None:
-            self._subjects.remove(before)
+    def change(self, before: str | None, grants: Grants) -> None:
+        """Somebody has shown another token. Raises CommandError, reason `too_many_connections`."""
+        if grants.subject != before:
+            self._admit(grants)
+            if before is not None:
+                self._subjects.remove(before)
+
+    def _admit(self, grants: Grants) -> None:
+        """Count a client's subject, if it has one."""
+        if grants.subject is not None:
+            most = grants.limits.connections
+            if not self._subjects.has_room(grants.subject, most):
+                text = self._subjects.text("the token's subject", most)
+                raise self._refused("too_many_connections", "subject", text)
+            self._subjects.add(grants.subject)
 
     def leave(self, address: str, subject: str | None) -> None:
         """Somebody has gone."""
@@ -76,11 +78,11 @@ class Pass:
         self._address = address
         self._subject = subject
 
-    def change(self, subject: str | None) -> None:
+    def change(self, grants: Grants) -> None:
         """The client has shown another token. Raises CommandError, reason `too_many_connections`, and then it counts
         as before."""
-        self._gate.change(self._subject, subject)
-        self._subject = subject
+        self._gate.change(self._subject, grants)
+        self._subject = grants.subject
 
     def __enter__(self) -> Pass:
         return self
@@ -96,11 +98,13 @@ class _Crowd:
         self._most = most
         self._found: dict[str, int] = {}
 
-    def has_room(self, name: str) -> bool:
-        return not self._most or self._found.get(name, 0) < self._most
+    def has_room(self, name: str, most: int | None = None) -> bool:
+        """`most`: what counts for this one in place of the setting."""
+        most = self._most if most is None else most
+        return not most or self._found.get(name, 0) < most
 
-    def text(self, whose: str) -> str:
-        return f"{whose} has {self._most} connections here already: close one, or try later"
+    def text(self, whose: str, most: int | None = None) -> str:
+        return f"{whose} has {most or self._most} connections here already: close one, or try later"
 
     def add(self, name: str) -> None:
         self._found[name] = self._found.get(name, 0) + 1

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from stream.item import View
+from stream.rate import Rate
 from wire import signals, topics
 from wire.errors import CommandError
 from wire.protocol import Format, Subscribe
 
 __all__ = ["EVERYTHING", "NOTHING", "Grants", "Quota"]
 
+BURST_SECONDS = 20.0  # where there is no usual limit
 POSITION = ("CurrentLocation.Latitude", "CurrentLocation.Longitude")
 
 
 class Quota(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a token sets in place of the node's settings: connections of its subject, and of each connection the
-    subscriptions, commands a second, and bytes a second that it sends."""
+    """What a token sets in place of the node's settings: `connections` of its subject, and of each of them
+    `subscriptions` and `commands` a second."""
 
-    connections: int | None = None
-    subscriptions: int | None = None
-    commands: float | None = None
-    bytes: float | None = None
+    connections: Annotated[int, Meta(ge=1)] | None = None
+    subscriptions: Annotated[int, Meta(ge=1)] | None = None
+    commands: Annotated[float, Meta(ge=0.01)] | None = None
 
 
 NO_QUOTA = Quota()
@@ -63,6 +65,14 @@ class Grants:
         for pattern in asked or ():
             self._check_signal(pattern)
         return View(format, asked if asked is not None else self.signals, meta)
+
+    def commands(self, usual: Rate) -> Rate:
+        """How fast commands may come, where a client may usually send so many; more at once in the same measure."""
+        most = self.limits.commands
+        if most is None:
+            return usual
+        burst_seconds = usual.burst / usual.per_second or BURST_SECONDS
+        return Rate(most, max(1.0, most * burst_seconds))
 
     def check_shape(self, command: Subscribe) -> None:
         """Which readings are told depends on the signals of filters and places, so those must be granted too.

@@ -36,24 +36,24 @@ class Ration:
     """What one client has used of a rate. What is too much is refused, and as much again may be, at the same rate: so
     one that is a little too fast gets what it may have, and one that goes on and on is `exhausted`."""
 
-    __slots__ = ("_rate", "_refused", "_used", "exhausted")
+    __slots__ = ("_refused", "_used", "exhausted", "rate")
 
     def __init__(self, rate: Rate) -> None:
-        self._rate = rate
+        self.rate = rate
         self._used = self._refused = 0.0
         self.exhausted = False
 
     def take(self, now: float, cost: float = 1.0) -> float:
         """Use some of it: 0, or how many seconds too early that is, and then it is refused."""
-        cost = min(cost, self._rate.burst)
-        used = self._rate.charged(self._used, now, cost)
-        if not (wait := self._rate.wait(used, now)):
+        cost = min(cost, self.rate.burst)
+        used = self.rate.charged(self._used, now, cost)
+        if not (wait := self.rate.wait(used, now)):
             self._used = used
             return 0.0
-        self._refused = self._rate.charged(self._refused, now, cost)
-        self.exhausted = self._rate.wait(self._refused, now) > 0
+        self._refused = self.rate.charged(self._refused, now, cost)
+        self.exhausted = self.rate.wait(self._refused, now) > 0
         return wait
 
     def charge(self, now: float, cost: float) -> None:
         """Use some of it that can't be refused any more."""
-        self._used = self._rate.charged(self._used, now, cost)
+        self._used = self.rate.charged(self._used, now, cost)

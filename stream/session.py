@@ -48,7 +48,7 @@ class Session:
         outbox.on_drained = self._catch_up
         self._grants = grants
         self._place = place
-        self._ration = Ration(node.commands)
+        self._ration = Ration(grants.commands(node.commands))
         self._expire_at(grants.expires)
         if not (grants.subscribe or grants.publish or grants.expires):
             loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class Session:
             self.outbox.close(4029)
         else:
             self._node.metrics.refusals.labels("commands").inc()
-            per_second, burst = self._node.commands
+            per_second, burst = self._ration.rate
             text = f"at most {per_second:g} commands a second, and {burst:g} at once: try again in {wait:.1f} s"
             self._fail(CommandError("too_many_commands", text), action, request_id)
         return False
@@ -133,8 +133,9 @@ class Session:
             case protocol.Authorize():
                 granted = await self._node.authority.grants(command.authorization)
                 if self._place is not None:
-                    self._place.change(granted.subject)
+                    self._place.change(granted)
                 self._grants = granted
+                self._ration.rate = granted.commands(self._node.commands)
                 self._expire_at(self._grants.expires)
                 self._check_members()
                 self._reply(protocol.Reply(action=action, request_id=command.request_id, ts=now_ms()))
@@ -150,10 +151,9 @@ class Session:
         topic = topics.check_filter(command.topic)
         self._grants.check("subscribe", topic)
         since = _cursor(command.since, len(self._node.layout)) if command.since is not None else None
-        if len(self._members) >= self._node.settings.subscriptions:
-            raise CommandError(
-                "too_many_subscriptions", f"at most {self._node.settings.subscriptions} on one connection"
-            )
+        most = self._grants.limits.subscriptions or self._node.settings.subscriptions
+        if len(self._members) >= most:
+            raise CommandError("too_many_subscriptions", f"at most {most} on one connection")
         asked = self._query(command)
         try:
             await self._node.follow(topic)

@@ -32,7 +32,7 @@ async def _stream(websocket: WebSocket) -> None:
     subprotocol = next((name for name in websocket.scope["subprotocols"] if name in SUBPROTOCOLS), None)
     try:
         granted = await grants(websocket)
-        place = node(websocket).gate.enter(websocket, granted.subject)
+        place = node(websocket).gate.enter(websocket, granted)
     except CommandError as error:
         await websocket.accept(subprotocol)
         if error.reason == "invalid_token":

@@ -38,7 +38,7 @@ async def events(request: Request) -> Response:
         granted.check("subscribe", topics.check_filter(asked.topic))
         return Response(headers=HEADERS, media_type=MEDIA_TYPE)
     with ExitStack() as stack:
-        place = stack.enter_context(node(request).gate.enter(request, granted.subject))
+        place = stack.enter_context(node(request).gate.enter(request, granted))
         outbox = QueuedOutbox(node(request).settings.outbox_bytes)
         session = Session(node(request), "json", granted, outbox, place)
         stack.callback(session.close)

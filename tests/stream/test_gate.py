@@ -9,8 +9,13 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import HTTPConnection
 
 from stream.gate import Gate, Pass
+from stream.grants import Grants, Quota
 from stream.limits import Limits
 from wire.errors import CommandError, SettingsError
+
+
+def grants(subject: str | None, **limits: int) -> Grants:
+    return Grants(("#",), (), subject=subject, limits=Quota(**limits))
 
 
 class Entrance:
@@ -20,10 +25,10 @@ class Entrance:
         self._registry = CollectorRegistry()
         self.gate = Gate(Limits(**limits), Counter("refusals", "", ["reason"], registry=self._registry))
 
-    def enter(self, host: str = "192.0.2.1", subject: str | None = None, forwarded: str = "") -> Pass:
+    def enter(self, host: str = "192.0.2.1", subject: str | None = None, forwarded: str = "", **limits: int) -> Pass:
         headers = [(b"x-forwarded-for", part.encode()) for part in forwarded.split("|") if part]
         scope = {"type": "websocket", "client": (host, 1), "headers": headers}
-        return self.gate.enter(HTTPConnection(scope), subject)
+        return self.gate.enter(HTTPConnection(scope), grants(subject, **limits))
 
     def refuses(self, reason: str, limit: str, *args: Any, **kwargs: Any) -> bool:
         before = self._count(limit)
@@ -62,13 +67,21 @@ def test_a_subject_has_so_many() -> None:
     with entrance.enter(subject="a") as a, entrance.enter(subject=None), entrance.enter(subject=None) as late:
         assert entrance.refuses("too_many_connections", "subject", subject="a")
         with pytest.raises(CommandError):
-            late.change("a")
-        a.change("a")
-        a.change("b")
-        late.change("a")
-        late.change(None)
+            late.change(grants("a"))
+        a.change(grants("a"))
+        a.change(grants("b"))
+        late.change(grants("a"))
+        late.change(grants(None))
     with entrance.enter(subject="a"), entrance.enter(subject="b"):
         pass
+
+
+def test_a_token_may_say_how_many_its_subject_has() -> None:
+    entrance = Entrance(subject_connections=1)
+    with entrance.enter(subject="a", connections=2), entrance.enter(subject="a", connections=2):
+        assert entrance.refuses("too_many_connections", "subject", subject="a", connections=2)
+        with entrance.enter(subject="b"):
+            assert entrance.refuses("too_many_connections", "subject", subject="b")
 
 
 def test_no_limit() -> None:

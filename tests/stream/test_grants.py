@@ -7,7 +7,8 @@ import time
 import msgspec
 import pytest
 
-from stream.grants import EVERYTHING, NOTHING, Grants
+from stream.grants import EVERYTHING, NOTHING, Grants, Quota
+from stream.rate import Rate, rate
 from wire.errors import CommandError
 from wire.protocol import Subscribe
 from wire.reading import Reading
@@ -89,3 +90,12 @@ def test_nor_may_it_decide_what_is_told() -> None:
             grants.check_shape(asked(**fields))
         assert caught.value.reason == "forbidden_signal"
         EVERYTHING.check_shape(asked(**fields))
+
+
+def test_a_token_may_say_how_fast_commands_come() -> None:
+    usual = Rate(50, 1_000)
+    assert EVERYTHING.commands(usual) is usual
+    few = Grants(("#",), (), limits=Quota(commands=0.5))
+    assert few.commands(usual) == Rate(0.5, 10)
+    assert few.commands(rate(0, 1_000)) == Rate(0.5, 10)
+    assert Grants(("#",), (), limits=Quota(commands=500)).commands(usual) == Rate(500, 10_000)

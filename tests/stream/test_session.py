@@ -14,7 +14,7 @@ import msgpack
 import pytest
 from redis.asyncio import Redis
 
-from stream.auth import sign
+from stream.auth import claims, sign, sign_with_secret
 from stream.node import Node
 from tests.programs import eventually
 from tests.stream.nodes import TOPIC, Event, Peer, Store, Subscription, counted, joined, running
@@ -476,6 +476,15 @@ async def test_a_filter_wider_than_the_grant_is_forbidden(locked: Node, topic: s
             assert refused(reply, "forbidden_topic")
             assert reply["error"]["number"] == 403
         assert refused(await peer.ask("publish", topic="rooms/other", data=1), "forbidden_topic")
+
+
+async def test_a_token_s_own_limits_count(locked: Node) -> None:
+    claimed = claims("anna", ["#"], [], 60, limits={"subscriptions": 1, "commands": 0.1})
+    async with joined(locked, token=sign_with_secret(KEY, claimed)) as peer:
+        await peer.subscribe("fleets/a/#")
+        assert refused(await peer.ask("subscribe", topic="fleets/b/#"), "too_many_subscriptions")
+        assert refused(await peer.ask("ping"), "too_many_commands")
+        assert (await peer.ask("ping"))["error"]["description"].startswith("at most 0.1 commands a second, and 2 at")
 
 
 async def test_a_message_carries_who_sent_it(locked: Node) -> None:
