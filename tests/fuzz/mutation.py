@@ -11,7 +11,7 @@ __all__ = ["MOST_BYTES", "Mutate", "chunked", "chunks", "of_bytes", "of_text", "
 
 Mutate = Callable[[bytes, Random], bytes]
 
-MOST_BYTES = 4_096
+MOST_BYTES = 1_500  # enough to nest deeper than anything reads
 MOST_CHUNKS = 24
 LONG = (16, 64, 200, 1_025, 5_000)
 NUMBERS = (0, 1, 2, 125, 126, 127, 128, 255, 256, 65_535, 65_536, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
