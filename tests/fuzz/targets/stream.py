@@ -75,7 +75,7 @@ def _publish(data: bytes) -> None:
 
 def _accept(data: bytes) -> None:
     """A format and an Accept header."""
-    format, separator, accept = data.decode("latin-1").partition("\n")
+    format, separator, accept = data[:300].decode("latin-1").partition("\n")
     with suppress(CommandError):
         assert chosen(format if separator else None, accept if separator else format) in (
             "json",
