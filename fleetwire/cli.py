@@ -267,7 +267,7 @@ def ingest(
         linger_ms=linger_ms,
         inbox=inbox,
         max_ahead_ms=max_ahead_s * 1000,
-        devices=devices,
+        devices=devices or None,
         device_rate=device_rate,
         device_burst_s=device_burst_s,
         device_backlog_s=device_backlog_s,
