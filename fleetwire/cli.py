@@ -124,6 +124,9 @@ def demo(
 def ingest(
     mqtt_url: MqttUrl = "mqtt://127.0.0.1:1883",
     redis_url: RedisUrl = "redis://127.0.0.1:6379",
+    redis_ca: options.RedisCa = None,
+    redis_cert: options.RedisCert = None,
+    redis_key: options.RedisKey = None,
     mqtt_version: Annotated[
         Literal["3.1.1", "5"], typer.Option(envvar="FLEETWIRE_MQTT_VERSION", help="MQTT version of the broker.")
     ] = "5",
@@ -259,6 +262,9 @@ def ingest(
         mqtt_cert=mqtt_cert,
         mqtt_key=mqtt_key,
         redis_url=redis_url,
+        redis_ca=redis_ca,
+        redis_cert=redis_cert,
+        redis_key=redis_key,
         group=group,
         # The port tells bridges on one host apart, and stays the same over a restart.
         client_id=client_id or f"fleetwire-ingest-{socket.gethostname()}-{metrics_port}",
@@ -285,6 +291,9 @@ def ingest(
 @app.command()
 def stream(
     redis_url: RedisUrl = "redis://127.0.0.1:6379",
+    redis_ca: options.RedisCa = None,
+    redis_cert: options.RedisCert = None,
+    redis_key: options.RedisKey = None,
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="FLEETWIRE_PORT", help="Port to listen on.")] = 8000,
     workers: Annotated[
@@ -435,6 +444,9 @@ def stream(
 
     settings = Settings(
         redis_url=redis_url,
+        redis_ca=redis_ca,
+        redis_cert=redis_cert,
+        redis_key=redis_key,
         node_name=node_name or f"{socket.gethostname()}:{port}",
         map_layer=map_layer,
         map_origins=tuple(map_origin or ()),
@@ -513,8 +525,8 @@ def simulate(
     """
     from fleetwire.logs import configure
     from fleetwire.simulation import drive
-    from ingest.tls import context
     from simulator.run import SimulatorSettings
+    from store.tls import context
 
     tracks = (*(gpx or ()), *(route or ()), *(trace or ()))
     settings = SimulatorSettings(

@@ -6,10 +6,10 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ingest import tls
 from ingest.payload import MAX_PAYLOAD_BYTES, MAX_SIGNALS
 from ingest.routes import overlap, parse_layouts
-from wire.errors import SettingsError, TopicError, Unavailable
+from store.tls import Files, context
+from wire.errors import SettingsError, TopicError
 from wire.store import Retention
 from wire.urls import MqttAddress, parse_mqtt, parse_redis
 
@@ -22,7 +22,8 @@ REPLIES = "fleets/+/+/replies"
 class Settings:
     """Settings of one bridge. Raises SettingsError, which names the setting, when one can't be used.
 
-    `mqtt_ca`, `mqtt_cert`, `mqtt_key`: files of PEM for `mqtts://` (`ingest.tls`).
+    `mqtt_ca`, `mqtt_cert`, `mqtt_key`, `redis_ca`, `redis_cert`, `redis_key`: files of PEM for `mqtts://` and `rediss://`
+    (`store.tls`).
     `group`: the shared subscription that bridges share the load in; empty for a bridge that is alone. `client_id`:
     one a bridge, and the same after a restart, since the broker keeps what is unacknowledged under it. `layout`:
     how the broker's topics map onto ours, and which format comes on them (`ingest.routes`); none means that they
@@ -45,6 +46,9 @@ class Settings:
     mqtt_cert: str | None = None
     mqtt_key: str | None = None
     redis_url: str = "redis://127.0.0.1:6379"
+    redis_ca: str | None = None
+    redis_cert: str | None = None
+    redis_key: str | None = None
     group: str = "fleetwire"
     client_id: str = "fleetwire-ingest"
     layout: str | None = None
@@ -90,11 +94,12 @@ class Settings:
             parse_mqtt(self.mqtt_url)
         except SettingsError as error:
             raise SettingsError.about("mqtt-url", f"can't be used: {error}") from None
-        self._check_tls()
+        self._mqtt_files.check("mqtt", "mqtts://", self.address.tls)
         try:
-            parse_redis(self.redis_url)
+            redis = parse_redis(self.redis_url)
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
+        self.redis_files.check("redis", "rediss", redis.tls)
         try:
             parse_layouts(self.layout)
         except TopicError as error:
@@ -108,7 +113,16 @@ class Settings:
     @property
     def tls(self) -> ssl.SSLContext | None:
         """How to speak TLS with the broker, by the files as they are now; None without TLS. Raises Unavailable."""
-        return tls.context(self.mqtt_ca, self.mqtt_cert, self.mqtt_key) if self.address.tls else None
+        return context(*self._mqtt_files) if self.address.tls else None
+
+    @property
+    def redis_files(self) -> Files:
+        """What TLS with Redis needs."""
+        return Files(self.redis_ca, self.redis_cert, self.redis_key)
+
+    @property
+    def _mqtt_files(self) -> Files:
+        return Files(self.mqtt_ca, self.mqtt_cert, self.mqtt_key)
 
     @property
     def subscriptions(self) -> list[str]:
@@ -117,16 +131,3 @@ class Settings:
         if not any(overlap(filter, REPLIES) for filter in filters):
             filters.append(REPLIES)
         return [f"$share/{self.group}/{filter}" for filter in filters] if self.group else filters
-
-    def _check_tls(self) -> None:
-        for name in ("mqtt_ca", "mqtt_cert", "mqtt_key"):
-            if getattr(self, name) and not self.address.tls:
-                raise SettingsError.about(name.replace("_", "-"), "is for brokers at mqtts://")
-        if self.mqtt_key and not self.mqtt_cert:
-            raise SettingsError.about("mqtt-key", "needs its certificate: --mqtt-cert")
-        if self.address.tls:
-            for name, files in (("mqtt-ca", (None, None)), ("mqtt-cert", (self.mqtt_cert, self.mqtt_key))):
-                try:
-                    tls.context(self.mqtt_ca, *files)
-                except Unavailable as error:
-                    raise SettingsError.about(name, f"can't be used: {error}") from None

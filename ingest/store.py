@@ -24,7 +24,7 @@ class Store:
     """Writes batches, in order. Use it as a context manager."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        places = Places(settings.redis_url)
+        places = Places(settings.redis_url, settings.redis_files)
         self._layout = places.layout
         self.writers = [Writer(places.redis(p), p, metrics, settings) for p in places.layout.partitions]
         self._home = self.writers[places.layout.of(settings.client_id).number]

@@ -10,14 +10,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
+from store.tls import Files, context
 from wire.partition import SLOTS, Layout, Partition, slot
-from wire.urls import parse_redis
+from wire.urls import RedisAddress, parse_redis
 
 __all__ = ["ELSEWHERE", "Places", "taken_over"]
 
@@ -30,16 +31,20 @@ ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "MASTERDOWN"
 
 Address = tuple[str, int]
 
+SYSTEM = Files()  # who is believed is for the system to say
+
 
 class Places:
-    """Where a service's Redis is. Raises SettingsError when the URL is none (`wire.urls.parse_redis`)."""
+    """Where a service's Redis is. `files`: for TLS, with the Sentinels too. Raises SettingsError when the URL is none
+    (`wire.urls.parse_redis`)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, files: Files = SYSTEM) -> None:
         address = parse_redis(url)
         self.layout = Layout(address.partitions)
         self._url = address.url
-        self._sentinels = _Sentinels(address.hosts, address.service, address.url) if address.service else None
-        self._cluster = _Cluster(address.hosts, address.url) if address.partitions else None
+        self._files = files
+        self._sentinels = _Sentinels(address, files) if address.service else None
+        self._cluster = _Cluster(address, files) if address.partitions else None
 
     def redis(self, partition: Partition, *, retries: int = 0, connect_seconds: float = CONNECT_SECONDS) -> Redis:
         """A client of a partition. `retries`: after a broken connection.
@@ -58,12 +63,18 @@ class Places:
             find = self._sentinels.master
         elif self._cluster is not None:
             find = _owner(self._cluster, slot(partition.tag))
-        if find is None:
-            return Redis.from_url(self._url, **options)
-        known: dict[str, Any] = {**parse_url(self._url)}
-        secure = known.pop("connection_class", None) is SSLConnection
-        kind = _FoundSSL if secure else _Found
-        return Redis.from_pool(ConnectionPool(connection_class=kind, find=find, **{**known, **options}))
+        return _client(self._url, self._files, find, **options)
+
+
+def _client(url: str, files: Files, find: Callable[[], Awaitable[Address]] | None = None, **options: Any) -> Redis:
+    """A client of a URL; `find` says, at each connect, where else than there the server is."""
+    known: dict[str, Any] = {**parse_url(url)}
+    kind: type[AbstractConnection] = known.pop("connection_class", Connection)
+    if kind is SSLConnection:
+        kind, options["files"] = _Secure, files
+    if find is not None:
+        kind, options["find"] = _FoundSecure if kind is _Secure else _Found, find
+    return Redis.from_pool(ConnectionPool(connection_class=kind, **{**known, **options}))
 
 
 async def taken_over(redis: Redis) -> tuple[Connection, asyncio.Transport]:
@@ -96,7 +107,20 @@ class _Found(Connection):
             raise RedisConnectionError(f"Redis says that it is elsewhere: {error}") from None
 
 
-class _FoundSSL(_Found, SSLConnection):
+class _Secure(SSLConnection):
+    """A connection by TLS with files as they are when it is made."""
+
+    def __init__(self, *, files: Files, **options: Any) -> None:
+        super().__init__(**options)
+        self._files = files
+
+    async def _connect(self) -> None:
+        if self._files != SYSTEM:  # else by what the URL says
+            self.ssl_context.context = context(*self._files)
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+
+class _FoundSecure(_Found, _Secure):
     pass
 
 
@@ -111,28 +135,36 @@ _CLASSES = {"MovedError", "AskError", "TryAgainError", "ClusterDownError", "Mast
 class _Sentinels:
     """Those who know which server is the master."""
 
-    def __init__(self, hosts: tuple[Address, ...], service: str, url: str) -> None:
-        self._hosts = list(hosts)
-        self._service = service
-        self._scheme = url.partition("://")[0]  # they have no user of the servers
+    def __init__(self, address: RedisAddress, files: Files) -> None:
+        self._hosts = list(address.hosts)
+        self._service = address.service or ""
+        self._scheme = address.url.partition("://")[0]  # they have no user of the servers
+        self._files = files
 
     async def master(self) -> Address:
         """Where the master is. Raises redis.ConnectionError when no Sentinel says so."""
+        why = ""
         for host in list(self._hosts):
-            found = await _ask(_url(host, f"{self._scheme}://"), "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
+            url = _url(host, f"{self._scheme}://")
+            try:
+                found = await _ask(url, self._files, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
+            except RedisConnectionError as error:
+                why = f": {error}"
+                continue
             if found:
                 self._hosts.remove(host)
                 self._hosts.insert(0, host)  # who answers is asked first
                 return found[0].decode(), int(found[1])
-        raise RedisConnectionError(f"no Sentinel knows a master of {self._service}")
+        raise RedisConnectionError(f"no Sentinel knows a master of {self._service}{why}")
 
 
 class _Cluster:
     """The masters of a cluster, by slot."""
 
-    def __init__(self, hosts: tuple[Address, ...], url: str) -> None:
-        self._hosts = list(hosts)
-        self._url = url
+    def __init__(self, address: RedisAddress, files: Files) -> None:
+        self._hosts = list(address.hosts)
+        self._url = address.url
+        self._files = files
         self._owners: list[tuple[int, int, Address]] = []  # first slot, last slot
         self._at = -FRESH_SECONDS
         self._lock = asyncio.Lock()
@@ -151,15 +183,20 @@ class _Cluster:
     async def _ask(self) -> list[tuple[int, int, Address]]:
         known = list(dict.fromkeys(address for _, _, address in self._owners))
         random.shuffle(known)
+        why = ""
         for host in dict.fromkeys((*known, *self._hosts)):
-            found = await _ask(_url(host, self._url), "CLUSTER", "SLOTS")
+            try:
+                found = await _ask(_url(host, self._url), self._files, "CLUSTER", "SLOTS")
+            except RedisConnectionError as error:
+                why = f": {error}"
+                continue
             if found:
                 return [
                     (first, last, (master[0].decode() or host[0], int(master[1])))
                     for first, last, master, *_ in found
                     if 0 <= first <= last < SLOTS and master[0] is not None
                 ]
-        raise RedisConnectionError("no node of the cluster answers")
+        raise RedisConnectionError(f"no node of the cluster answers{why}")
 
 
 def _owner(cluster: _Cluster, slot: int) -> Callable[[], Awaitable[Address]]:
@@ -173,17 +210,17 @@ def _url(host: Address, like: str) -> str:
     return f"{scheme}://{credentials}{at}{name}:{host[1]}"
 
 
-async def _ask(url: str, *command: str) -> Any:
-    """What a server answers; nothing when it doesn't, in time."""
-    redis = Redis.from_url(url, protocol=2, socket_timeout=None, socket_connect_timeout=ASK_SECONDS)
+async def _ask(url: str, files: Files, *command: str) -> Any:
+    """What a server answers. Raises redis.ConnectionError, which says why, when it doesn't in time."""
+    redis = _client(url, files, protocol=2, socket_timeout=None, socket_connect_timeout=ASK_SECONDS)
     connection: Connection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     try:
         async with asyncio.timeout(ASK_SECONDS):
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command(*command)
             return await connection.read_response()
-    except (RedisError, OSError, TimeoutError):
-        return None
+    except (RedisError, OSError, TimeoutError) as error:
+        raise RedisConnectionError(str(error) or "silence") from None
     finally:
         await connection.disconnect(nowait=True)
         await redis.aclose()

@@ -49,7 +49,7 @@ class Node:
         self.gate = Gate(limits, self.metrics.refusals)
         self.commands = rate(limits.commands_s, limits.commands_burst)
         self.bytes = rate(limits.bytes_s, limits.bytes_burst)
-        places = Places(settings.redis_url)
+        places = Places(settings.redis_url, settings.redis_files)
         self.layout = places.layout
         self.hub = Hub(self.layout, Table(), self.metrics)
         self._shards = [

@@ -6,6 +6,7 @@ import re
 import socket
 from dataclasses import dataclass, field
 
+from store.tls import Files
 from stream.keys import FileKeys, FixedKeys, Key, Keys, UrlKeys, is_url
 from stream.layer import read_layer
 from stream.limits import Limits
@@ -24,7 +25,8 @@ LEAST_SECRET = 32  # characters, as many as bytes in what HS256 makes (RFC 7518,
 class Settings:
     """Settings of one node. Raises SettingsError, which names the setting, when one can't be used.
 
-    `host`: the address that it listens on. `map_layer`: a file of GeoJSON. `map_origins`: where else than at
+    `redis_ca`, `redis_cert`, `redis_key`: files of PEM for `rediss://` (`store.tls`). `host`: the address that it
+    listens on. `map_layer`: a file of GeoJSON. `map_origins`: where else than at
     the node a style of the map may load from. `node_name`: what it calls itself.
     `jwt_key`: secrets of tokens (HS256), with spaces between them; `jwt_keys`: a file or URL of public keys. Without
     either everyone may do everything, and the node serves loopback only, unless `anonymous` says otherwise.
@@ -35,6 +37,9 @@ class Settings:
     """
 
     redis_url: str = "redis://127.0.0.1:6379"
+    redis_ca: str | None = None
+    redis_cert: str | None = None
+    redis_key: str | None = None
     map_layer: str | None = None
     map_origins: tuple[str, ...] = ()
     node_name: str = field(default_factory=socket.gethostname)
@@ -53,9 +58,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         try:
-            parse_redis(self.redis_url)
+            redis = parse_redis(self.redis_url)
         except SettingsError as error:
             raise SettingsError.about("redis-url", f"can't be used: {error}") from None
+        self.redis_files.check("redis", "rediss", redis.tls)
         if self.map_layer is not None:
             read_layer(self.map_layer)
         for origin in self.map_origins:
@@ -82,6 +88,11 @@ class Settings:
     def local(self) -> bool:
         """Whether it serves this machine only, since it has no keys."""
         return not self.keys() and not self.anonymous
+
+    @property
+    def redis_files(self) -> Files:
+        """What TLS with Redis needs."""
+        return Files(self.redis_ca, self.redis_cert, self.redis_key)
 
     def keys(self) -> list[Keys]:
         """Where the keys of tokens are. Raises SettingsError for those that can't be used."""

@@ -202,9 +202,12 @@ def wait_for_port(program: Program, port: int) -> None:
 
 
 def _answers(client: redis.Redis) -> bool:
-    with suppress(redis.RedisError):
+    try:
         return bool(client.ping())
-    return False
+    except redis.AuthenticationError:  # it wants a password first
+        return True
+    except redis.RedisError:
+        return False
 
 
 @overload

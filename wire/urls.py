@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from wire.errors import SettingsError
 from wire.partition import MOST_PARTITIONS
@@ -64,6 +64,11 @@ class RedisAddress(NamedTuple):
     service: str | None = None
     partitions: int = 0
 
+    @property
+    def tls(self) -> bool:
+        """Whether TLS is spoken there."""
+        return self.url.startswith("rediss://")
+
 
 def parse_redis(url: str) -> RedisAddress:
     """The address in `redis://[user:password@]host[:port][/db]`, `rediss://` (TLS), `unix://PATH`,
@@ -98,6 +103,9 @@ _REDIS_FORMS = (
     "Redis URL must look like redis://host:6379, rediss://:password@host, unix:///path, "
     "redis+sentinel://host:26379,host:26379/service or redis+cluster://host:6379,host:6379"
 )
+
+
+_OPTIONS = ("db", "client_name", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 
 
 def _host(name: str, port: int) -> tuple[str, int]:
@@ -139,6 +147,8 @@ def _check_redis(url: str) -> str:
     located = parts.path if local else parts.hostname
     if parts.scheme not in ("redis", "rediss", "unix") or not located:
         raise SettingsError(_REDIS_FORMS)
+    if any(name not in _OPTIONS for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise SettingsError(f"Redis URL: after the ? may be {', '.join(_OPTIONS)}")
     # What is behind a / ? or # of a password is no database, and no option.
     beyond = not local and (parts.path.strip("/0123456789") or "@" in parts.query)
     if beyond or parts.fragment:

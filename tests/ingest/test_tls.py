@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fleetwire.authority import Authority
-from ingest import tls
 from ingest.settings import Settings
+from store import tls
 from wire.errors import SettingsError, Unavailable
 
 
@@ -41,7 +41,7 @@ def test_there_is_no_context_without_tls_and_one_with_it(files: dict[str, str]) 
 
 
 def test_what_cannot_be_used_is_named(files: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"^--mqtt-ca \(FLEETWIRE_MQTT_CA\) is for brokers at mqtts://"):
+    with pytest.raises(SettingsError, match=r"^--mqtt-ca \(FLEETWIRE_MQTT_CA\) is for URLs that begin with mqtts://"):
         Settings(mqtt_ca=files["mqtt_ca"])
     with pytest.raises(SettingsError, match=r"^--mqtt-key .* needs its certificate"):
         settings(mqtt_key=files["mqtt_key"])
