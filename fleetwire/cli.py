@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import typer
-from dotenv import find_dotenv, load_dotenv
 
 from fleetwire import options
+from fleetwire.environment import load_environment
 from wire.errors import FleetwireError, SettingsError
 
 __all__ = ["main"]
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-device = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+device = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.add_typer(device, name="device")
 
 
@@ -832,8 +832,8 @@ def _first(error: BaseException) -> BaseException:
 
 def main() -> None:
     """The entry point. What is wrong is said in one line: exit status 2; Ctrl-C is 130."""
-    load_dotenv(find_dotenv(usecwd=True))
     try:
+        load_environment()
         app()
     except FleetwireError as error:
         print(f"fleetwire: {error}", file=sys.stderr)

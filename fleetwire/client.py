@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from wire.errors import CommandError, SettingsError, Unavailable
 from wire.protocol import CLOSE_CODES, Format
+from wire.urls import shown
 
 __all__ = ["Connection", "open_connection", "subscribe"]
 
@@ -117,10 +118,11 @@ async def open_connection(
             max_size=None,
             open_timeout=OPEN_SECONDS,
         )
-    except InvalidURI as error:
-        raise SettingsError(f"url: {error}") from None
+    except (InvalidURI, ValueError) as error:  # the text of either may have a piece of a password
+        why = error.msg if isinstance(error, InvalidURI) else "the port is a number"
+        raise SettingsError(f"url: {shown(url)}: {why}") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Unavailable(f"no node answers at {url}: {error or 'silence'}") from None
+        raise Unavailable(f"no node answers at {shown(url)}: {error or 'silence'}") from None
     async with socket:
         connection = Connection(socket, format)
         reader = asyncio.create_task(connection.read(), name="client reader")
@@ -134,7 +136,7 @@ async def open_connection(
 def stream_url(url: str) -> str:
     """The URL of the WebSocket, given that of the node."""
     if not url.startswith(("ws://", "wss://")):
-        raise SettingsError(f"url must start with ws:// or wss://, got {url!r}")
+        raise SettingsError("url must start with ws:// or wss://")
     return url if url.rstrip("/").endswith("/v1/stream") else url.rstrip("/") + "/v1/stream"
 
 
@@ -159,7 +161,7 @@ async def subscribe(
             async with open_connection(url, format=format, token=token) as connection:
                 resume = options if cursor is None else options | {"since": cursor}
                 await connection.request("subscribe", topic=topic, **resume)
-                on_state(f"connected to {url}")
+                on_state(f"connected to {shown(url)}")
                 backoff = FIRST_BACKOFF_SECONDS
                 async for event in connection.events():
                     cursor = event.get("cursor", cursor)

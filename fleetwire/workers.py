@@ -121,7 +121,7 @@ class _Crew:
             *("-m", "fleetwire.worker"),
             stdin=PIPE,
             stdout=PIPE,
-            env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": self._metrics},
+            env=_without_settings() | {"PROMETHEUS_MULTIPROC_DIR": self._metrics},
             start_new_session=True,  # a Ctrl-C in the terminal is for us
         )
         assert process.stdin is not None
@@ -166,6 +166,11 @@ class _Crew:
             log.error("worker %d did not stop as it should: status %d", process.pid, status)
         else:
             log.info("worker %d has stopped", process.pid)
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment for a worker: what it is told, secrets among it, comes by the order, and stands in no /proc."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FLEETWIRE_")}
 
 
 def _named(settings: Settings, number: int) -> Settings:

@@ -40,12 +40,12 @@ class Settings:
     device of MQTT 3.1.1 (rumqttd) needs them left out.
     """
 
-    mqtt_url: str = "mqtt://127.0.0.1:1883"
+    mqtt_url: str = field(default="mqtt://127.0.0.1:1883", repr=False)
     mqtt_version: Literal["3.1.1", "5"] = "5"
     mqtt_ca: str | None = None
     mqtt_cert: str | None = None
     mqtt_key: str | None = None
-    redis_url: str = "redis://127.0.0.1:6379"
+    redis_url: str = field(default="redis://127.0.0.1:6379", repr=False)
     redis_ca: str | None = None
     redis_cert: str | None = None
     redis_key: str | None = None

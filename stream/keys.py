@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from wire.errors import CommandError
+from wire.urls import shown
 
 __all__ = ["ALGORITHMS", "FileKeys", "FixedKeys", "Key", "Keys", "UrlKeys", "algorithm_of", "is_url", "read_keys"]
 
@@ -132,7 +133,7 @@ class UrlKeys:
             try:
                 self._keys = read_keys(await asyncio.to_thread(self._fetch, self._url))
             except (OSError, ValueError) as error:
-                log.error("the keys of tokens can't be fetched from %s: %s", self._url, error)
+                log.error("the keys of tokens can't be fetched from %s: %s", shown(self._url), error)
                 return False
             self._fetched = self._clock()
             return True

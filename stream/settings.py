@@ -13,7 +13,7 @@ from stream.limits import Limits
 from stream.peer import is_loopback
 from wire.errors import SettingsError
 from wire.store import Retention
-from wire.urls import parse_redis
+from wire.urls import parse_redis, shown
 
 __all__ = ["Settings"]
 
@@ -36,7 +36,7 @@ class Settings:
     may ask of it.
     """
 
-    redis_url: str = "redis://127.0.0.1:6379"
+    redis_url: str = field(default="redis://127.0.0.1:6379", repr=False)
     redis_ca: str | None = None
     redis_cert: str | None = None
     redis_key: str | None = None
@@ -44,7 +44,7 @@ class Settings:
     map_origins: tuple[str, ...] = ()
     node_name: str = field(default_factory=socket.gethostname)
     host: str = "127.0.0.1"
-    jwt_key: str | None = None
+    jwt_key: str | None = field(default=None, repr=False)
     jwt_keys: str | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
@@ -109,5 +109,5 @@ class Settings:
             except OSError as error:
                 raise SettingsError.about("jwt-keys", f"can't be read: {self.jwt_keys}: {error.strerror}") from None
             except ValueError as error:
-                raise SettingsError.about("jwt-keys", f"can't be used: {self.jwt_keys}: {error}") from None
+                raise SettingsError.about("jwt-keys", f"can't be used: {shown(self.jwt_keys)}: {error}") from None
         return found

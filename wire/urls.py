@@ -8,11 +8,21 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from wire.errors import SettingsError
 from wire.partition import MOST_PARTITIONS
 
-__all__ = ["MqttAddress", "RedisAddress", "parse_mqtt", "parse_redis"]
+__all__ = ["MqttAddress", "RedisAddress", "parse_mqtt", "parse_redis", "shown"]
 
 DEFAULT_PARTITIONS = 16
 
 _UNREADABLE = "can't be read: the port is a number, and a password has %2F %3F %23 %5B %5D for / ? # [ ]"
+
+
+def shown(url: str) -> str:
+    """A URL without what may be a secret: fit for a log or an error. What is before an @, in a query or behind a # is
+    left out."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    location = rest.rpartition("@")[2].partition("?")[0].partition("#")[0]
+    return f"{scheme.rpartition('@')[2]}{separator}{location}"
 
 
 class MqttAddress(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wire.errors import SettingsError
 from wire.partition import MOST_PARTITIONS
-from wire.urls import MqttAddress, RedisAddress, parse_mqtt, parse_redis
+from wire.urls import MqttAddress, RedisAddress, parse_mqtt, parse_redis, shown
 
 SECRET = "hunter2"  # noqa: S105 - of nobody
 
@@ -205,3 +205,25 @@ def test_any_text_is_an_address_of_redis_or_refused(text: str, scheme: str) -> N
     assert address.url.startswith(("redis://", "rediss://", "unix://"))
     assert address.partitions == 0 or 2 <= address.partitions <= MOST_PARTITIONS
     assert not (address.service and address.partitions)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ws://node:8000/v1/stream", "ws://node:8000/v1/stream"),
+        (f"ws://me:{SECRET}@node:8000", "ws://node:8000"),
+        (f"wss://{SECRET}@[::1]:8000/x", "wss://[::1]:8000/x"),
+        (f"https://node/keys?token={SECRET}#{SECRET}", "https://node/keys"),
+        (f"ws://me:{SECRET}/?#://{SECRET}@node", "ws://node"),
+        (f"me:{SECRET}@node", "node"),
+        (f"me:{SECRET}@ws://node", "ws://node"),
+    ],
+)
+def test_what_is_shown_of_a_url_has_no_secrets(url: str, said: str) -> None:
+    assert shown(url) == said
+
+
+@given(st.text(), st.text(), st.text())
+def test_of_whatever_is_before_the_last_at_nothing_is_shown(user: str, password: str, host: str) -> None:
+    host = host.replace("@", "")
+    assert shown(f"ws://{user}:{password}@{host}") == "ws://" + host.partition("?")[0].partition("#")[0]
