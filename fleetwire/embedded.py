@@ -43,6 +43,9 @@ max_segment_count = 10
 """
 
 
+ATTEMPTS = 3  # another program may take a port that was free
+
+
 class EmbeddedBroker(NamedTuple):
     """Ports of a running rumqttd: each MQTT version has its own listener there."""
 
@@ -82,15 +85,24 @@ def broker(port: int | None = None) -> Iterator[EmbeddedBroker]:
 @contextmanager
 def valkey() -> Iterator[str]:
     """A running Valkey without persistence: yields its URL. Raises Unavailable when it does not start."""
-    server = ValkeyServer(port=free_port(), config={"save": "", "appendonly": "no"})
-    try:
-        server.start()
-    except Exception as error:
-        raise Unavailable(f"the embedded Valkey did not start: {error}") from None
+    server = _started()
     try:
         yield f"redis://127.0.0.1:{server.port}"
     finally:
         server.stop()
+
+
+def _started() -> ValkeyServer:
+    for left in reversed(range(ATTEMPTS)):
+        server = ValkeyServer(port=free_port(), config={"save": "", "appendonly": "no"})
+        try:
+            server.start()
+        except Exception as error:
+            if not left:
+                raise Unavailable(f"the embedded Valkey did not start: {error}") from None
+        else:
+            break
+    return server
 
 
 def main() -> None:

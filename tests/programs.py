@@ -228,5 +228,13 @@ async def eventually(condition: Callable[[], Any], timeout: float = 10.0) -> Any
         if value:
             return value
         if time.monotonic() > deadline:
-            pytest.fail(f"still {value!r} after {timeout} s: {inspect.getsource(condition).strip()}")
+            pytest.fail(f"still {value!r} after {timeout} s: {_source(condition)}")
         await asyncio.sleep(0.01)
+
+
+def _source(condition: Callable[[], object]) -> str:
+    """What is waited for, as it is written, or as it is."""
+    try:
+        return inspect.getsource(condition).strip()
+    except (TypeError, OSError):
+        return repr(condition)

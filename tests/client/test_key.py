@@ -7,6 +7,7 @@ import subprocess
 from itertools import combinations
 from typing import Any
 
+from stream.item import View
 from stream.query import query
 from tests.client.driven import DASHBOARD, node
 from wire.protocol import Subscribe, decode_command
@@ -74,7 +75,7 @@ def test_what_is_the_same_to_a_node_is_the_same_to_the_client() -> None:
     for ask in asks:
         command = decode_command(json.dumps({"action": "subscribe", "requestId": "1", **ask}), "json")
         assert isinstance(command, Subscribe)
-        queries.append(query(command, "json"))
+        queries.append(query(command, View("json", command.signals, command.meta)))
     module = (DASHBOARD / "client" / "src" / "key.ts").as_uri()
     present = [{name: value for name, value in ask.items() if value is not None} for ask in asks]
     script = (

@@ -24,7 +24,7 @@ from stream.geo import position
 from stream.group import Group
 from stream.history import Page
 from stream.hub import Hub
-from stream.item import Item
+from stream.item import Item, View
 from stream.member import Member
 from stream.metrics import Metrics
 from stream.node import Node
@@ -174,7 +174,7 @@ class Client:
         command = {"action": "subscribe", "requestId": "1", "topic": "fleets/#", "meta": True, **fields}
         decoded = protocol.decode_command(json.dumps(command), "json")
         assert isinstance(decoded, protocol.Subscribe)
-        self.query = query(decoded, "json")
+        self.query = query(decoded, View("json", decoded.signals, decoded.meta))
 
     @property
     def group(self) -> Group:
@@ -558,7 +558,7 @@ class Viewer:
         command = {"action": "subscribe", "requestId": "1", "topic": topic, "interval": 60_000, **fields}
         decoded = protocol.decode_command(json.dumps(command), "json")
         assert isinstance(decoded, protocol.Subscribe)
-        self.group = hub.group(query(decoded, "json"))
+        self.group = hub.group(query(decoded, View("json", decoded.signals, decoded.meta)))
         self.outbox = QueuedOutbox(limit)
         self.member = Member(self.group, self.outbox, self.group.horizon)
         self.group.snapshot(self.member)
