@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from stream import layer, page, rest, sse
-from stream.guard import Guard
+from stream.guard import Guard, failed
 from stream.http import error_response, host_refused, http_error_response, origin_refused
 from stream.node import Node
 from stream.origin import Local, Origins
@@ -69,6 +69,7 @@ def create_app(settings: Settings) -> Starlette:
             CommandError: error_response,
             TopicError: error_response,
             HTTPException: http_error_response,
+            Exception: failed,
         },
     )
     # A redirect to the same path without the slash would be to http, whatever a proxy speaks, with the token.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["POLICY", "Guard", "page_policy"]
+__all__ = ["POLICY", "Guard", "failed", "page_policy"]
 
 POLICY = "Content-Security-Policy"
 
@@ -62,3 +64,8 @@ class Guard:
             await send(message)
 
         return self._app(scope, receive, guarded)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """The answer where there is none: it is made outside of all middleware."""
+    return PlainTextResponse("Internal Server Error", 500, headers=EVERYWHERE)

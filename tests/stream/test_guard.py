@@ -56,6 +56,15 @@ async def test_every_answer_says_it(path: str, method: str) -> None:
         assert policy == DATA
 
 
+async def test_an_accident_says_it_too_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NODE.state.node, "metrics", None)
+    transport = httpx.ASGITransport(NODE, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/metrics")
+    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_by_tls_a_browser_is_told_to_stay_there() -> None:
     assert (await asked("/healthz", scheme="https")).headers["strict-transport-security"] == "max-age=31536000"
 
