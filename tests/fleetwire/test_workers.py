@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fleetwire.client import Connection, open_connection
 from tests.programs import Program, eventually, fleetwire, free_port, wait_for_port
 
+KEYED = {"FLEETWIRE_JWT_KEY": "k" * 32}  # without a key it says so first
 LAYER = '{"type":"Point","coordinates":[13.4,52.5]}'
 CLIENTS = 24  # that all of them come to one of two workers happens once in eight million times
 
@@ -135,7 +136,7 @@ async def test_workers_answer_for_each_other(shared: Crew) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_port_is_for_the_workers_of_one_node(shared: Crew, workers: str) -> None:
-    with fleetwire("stream", "--port", str(shared.port), "--workers", workers) as second:
+    with fleetwire("stream", "--port", str(shared.port), "--workers", workers, env=KEYED) as second:
         assert second.wait() == 2
         assert second.output.startswith(f"fleetwire: port {shared.port} on 127.0.0.1 can't be used: ")
         assert second.output.count("\n") == 1
@@ -219,7 +220,7 @@ async def test_no_worker_outlives_its_supervisor(valkey_url: str, tmp_path: Path
     ],
 )
 def test_what_is_wrong_is_said_once(args: str, said: str) -> None:
-    with fleetwire("stream", "--workers", "2", "--port", str(free_port()), *args.split()) as program:
+    with fleetwire("stream", "--workers", "2", "--port", str(free_port()), *args.split(), env=KEYED) as program:
         assert program.wait() == 2
         assert program.output.startswith("fleetwire: ")
         assert said in program.output
@@ -229,7 +230,7 @@ def test_what_is_wrong_is_said_once(args: str, said: str) -> None:
 def test_workers_need_a_folder_to_count_in(tmp_path: Path) -> None:
     Path(tmp_path, "sitecustomize.py").write_text("import tempfile; tempfile.tempdir = '/nowhere'")
     args = ("--workers", "2", "--port", str(free_port()))
-    with fleetwire("stream", *args, env={"PYTHONPATH": str(tmp_path)}) as program:
+    with fleetwire("stream", *args, env=KEYED | {"PYTHONPATH": str(tmp_path)}) as program:
         assert program.wait() == 2
         assert program.output == "fleetwire: TMPDIR: workers need a folder to count in: No such file or directory\n"
 
