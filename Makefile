@@ -12,7 +12,7 @@ JOBS   ?= 1
 KILLS  ?= 100
 SEED   ?= 1
 
-.PHONY: help install demo test test-cluster test-browser check audit fuzz format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-retention bench-memory soak fuzz-http lock clean
+.PHONY: help install demo test test-cluster test-browser check audit fuzz format bench bench-ingest bench-receivers bench-stream bench-idle bench-filters bench-slow bench-scale bench-resume bench-dashboard bench-history bench-hostile bench-retention bench-memory soak fuzz-http lock clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -91,6 +91,9 @@ bench-history: $(STAMP)  ## an hour of 1,000 vehicles in Redis, read back: readi
 
 bench-slow: $(STAMP)  ## what clients that stall or read slowly cost the others
 	@$(BIN)/python -m bench.slow $(ARGS)
+
+bench-hostile: $(STAMP)  ## a minute in which many mean no good: what those who do notice, and what memory is left
+	@$(BIN)/python -m bench.hostile $(ARGS)
 
 bench-scale: $(STAMP)  ## one, two and four nodes with the same clients: what a delivery costs
 	@$(BIN)/python -m bench.scale $(ARGS)

@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 from bench.feeder import Feeder
 from bench.figures import Figure, Found, conclude, count, progress
 from bench.listener import Arrival, Listener, listening
-from bench.programs import redis_server
+from bench.programs import CROWDED, redis_server
 from fleetwire.embedded import free_port
 from fleetwire.parts import cpu_seconds, part, ready
 from wire.clock import now_ms
@@ -147,7 +147,7 @@ async def _run(redis_port: int, filters: Sequence[str], readings: int, sampled: 
         feeder, topics = Feeder(redis), vehicles()
         port = free_port()
         options = ("--port", str(port), "--redis-url", f"redis://127.0.0.1:{redis_port}")
-        more = ("--outbox-bytes", str(OUTBOX_BYTES))
+        more = ("--outbox-bytes", str(OUTBOX_BYTES), *CROWDED)
         node = await stack.enter_async_context(part("node", "stream", *options, *more, logs=logs))
         await ready(node, f"http://127.0.0.1:{port}/readyz")
 

@@ -35,7 +35,8 @@ __all__ = [
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
 START_SECONDS = 10
 READY_SECONDS = 30
-CROWDED = ("--address-connections", "0")  # options of a node whose thousands of clients are all here
+# Options of a node whose thousands of clients are all here, and ask for thousands of things.
+CROWDED = ("--address-connections", "0", "--wide-subscriptions", "0", "--commands-s", "0")
 NODE_MAJOR = 20
 
 # Nothing may be dropped, and no delay of the kernel's may be measured.

@@ -27,6 +27,7 @@ __all__ = [
     "SubjectConnections",
     "TrustedProxies",
     "WaitingCommands",
+    "WideSubscriptions",
 ]
 
 
@@ -48,6 +49,9 @@ TrustedProxies = Annotated[
 Origins = Annotated[
     list[str] | None,
     _limit("origin", "Whose pages may use the node besides its own, like https://example.com, or *; repeatable."),
+]
+WideSubscriptions = Annotated[
+    int, _limit("wide-subscriptions", "Most of them that have wildcards: each costs something at every reading.")
 ]
 CommandsS = Annotated[float, _limit("commands-s", "Commands a second on one WebSocket (then errors, then 4029).")]
 CommandsBurst = Annotated[int, _limit("commands-burst", "Commands that may come at once.")]

@@ -15,7 +15,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from fleetwire.acceptor import Acceptor
-from fleetwire.head import Head, HeadProtocol, Waiting
+from fleetwire.head import Head, HeadProtocol, Opening, Waiting
+from fleetwire.memory import Memory
 from fleetwire.tls import Certificate
 from wire.errors import SettingsError, Unavailable
 
@@ -26,7 +27,9 @@ log = logging.getLogger("fleetwire.serve")
 GRACEFUL_SECONDS = 10
 
 HEAD = Head()
+LOOK_TICKS = 50  # of a tenth of a second
 IDLE_SECONDS = 5  # that a connection may stay without a request, after one
+RECEIVED_BYTES = 65_536  # of what a peer has sent and nobody has read yet, about
 PATIENCE_MS = 32_000  # that a peer may confirm nothing of what it was sent: it could stay for ever, reading nothing
 
 Protocol = type[asyncio.Protocol] | str
@@ -73,6 +76,7 @@ class Server(uvicorn.Server):
         self._drain: Callable[[], None] = getattr(app.state, "drain", lambda: None)
         self._refused: Callable[[str], None] = getattr(app.state, "refused", lambda reason: None)
         self._head = head
+        self._memory = Memory()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve. Raises Unavailable when the app's background work failed."""
@@ -88,7 +92,8 @@ class Server(uvicorn.Server):
             tls = self._tls.context
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, self._tls)
         options = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        protocol = partial(HeadProtocol, Waiting(self._head, self._refused), **options)
+        self._waiting = Waiting(self._head, self._refused)
+        protocol = partial(Opening, self._waiting, partial(HeadProtocol, self._waiting, **options))
         self._acceptors = [
             Acceptor(listener, protocol, self.config.backlog, tls, self._head.half_open) for listener in sockets or ()
         ]
@@ -102,6 +107,8 @@ class Server(uvicorn.Server):
             log.info("the certificate was read anew")
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_TICKS == 0:
+            self._memory.look(len(self.server_state.connections) + len(self._waiting))
         # A lifespan that failed has taken its background work with it: nothing left to serve.
         return await super().on_tick(counter) or self._failed
 
@@ -154,6 +161,7 @@ def bind(host: str, port: int, *options: int) -> socket.socket:
     try:
         for option in (socket.SO_REUSEADDR, *options):
             listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         with suppress(AttributeError):  # Linux has it; what it accepts inherits it
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PATIENCE_MS)
         listener.bind((host, port))

@@ -19,7 +19,8 @@ ALL_FLEETS = "fleets/*"
 
 class Interest:
     """Keeps the feed on few, disjoint patterns that cover every filter that is held, and the table filled for
-    them. A pattern that nobody needs any more is kept for a while, since people reload pages."""
+    them. A pattern that nobody needs any more is kept for a while, since people reload pages, and serves meanwhile
+    for what it covers."""
 
     def __init__(self, number: int, feed: Feed, history: History, hub: Hub) -> None:
         self._number = number  # of the partition
@@ -40,16 +41,17 @@ class Interest:
     async def ready(self, filter: str) -> None:
         """Returns when the table has every state that a filter matches that is held, and the feed is at least as far
         as these. Raises redis.RedisError when Redis is away, TimeoutError when the feed is silent."""
-        if not self._missing(filter) and self._needed() <= self._heard:
+        if not self._missing(filter) and all(_covered(pattern, self._heard) for pattern in keys.patterns(filter)):
             return
         async with self._lock:
-            self._adjust()
+            self._follow(self._followed)
             self._loading = set(self._missing(filter))
             try:
                 await self._load(self._loading)
             finally:
                 self._loading = set()
             self._heard = set(self._followed)
+            self._drop({one for one in self._unneeded() if _covered(one, self._followed - {one})})
 
     def release(self, filter: str) -> None:
         """Take back one `hold`."""
@@ -72,7 +74,7 @@ class Interest:
             await asyncio.sleep(LINGER_SECONDS)
             if before & self._unneeded():
                 async with self._lock:
-                    self._adjust()
+                    self._drop(before & self._unneeded())
 
     def _needed(self) -> set[str]:
         held = {pattern for pattern, count in self._held.items() if count > 0}
@@ -83,23 +85,24 @@ class Interest:
     def _unneeded(self) -> set[str]:
         return self._followed - self._needed()
 
-    def _adjust(self) -> None:
-        needed = self._needed()
-        # The new ones first: what both bring for a moment is dropped by its id.
-        for pattern in sorted(needed - self._followed):
-            self._feed.follow(pattern)
-            self._followed.add(pattern)
-        unneeded = self._followed - needed
-        for pattern in sorted(unneeded):
-            self._feed.unfollow(pattern)
-            self._followed.discard(pattern)
-            self._heard.discard(pattern)
-        if unneeded:
-            self._loaded = {(pattern, kind) for pattern, kind in self._loaded if self._covered(pattern)}
-            self._hub.table.keep(self._number, self.filters())
+    def _follow(self, patterns: set[str]) -> None:
+        """What is needed and not covered by these. What two patterns bring is dropped by its id, the second time."""
+        for pattern in sorted(self._needed()):
+            if not _covered(pattern, patterns):
+                self._feed.follow(pattern)
+                self._followed.add(pattern)
 
-    def _covered(self, pattern: str) -> bool:
-        return pattern in self._followed or (ALL_FLEETS in self._followed and pattern.startswith("fleets/"))
+    def _drop(self, patterns: set[str]) -> None:
+        """Follow these no more. What is needed of what they cover is followed first."""
+        if not patterns:
+            return
+        self._follow(self._followed - patterns)
+        for pattern in sorted(patterns):
+            self._feed.unfollow(pattern)
+        self._followed -= patterns
+        self._heard -= patterns
+        self._loaded = {(pattern, kind) for pattern, kind in self._loaded if _covered(pattern, self._followed)}
+        self._hub.table.keep(self._number, self.filters())
 
     def _missing(self, filter: str) -> list[tuple[str, str]]:
         levels = filter.split("/")
@@ -127,3 +130,7 @@ class Interest:
     async def _states(self, pattern: str, kind: str) -> list[Item]:
         scope = "fleets/+/+" if pattern == ALL_FLEETS else pattern.replace("*", "+")
         return await self._history.states(f"{scope}/{kind}")
+
+
+def _covered(pattern: str, patterns: set[str]) -> bool:
+    return pattern in patterns or (ALL_FLEETS in patterns and pattern.startswith("fleets/"))

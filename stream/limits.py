@@ -19,7 +19,8 @@ class Limits:
     names the setting, when one can't be used.
 
     `connections`: WebSockets and event streams at once, and those of one subject (`sub` of the tokens) and of one
-    address. `commands_s`, `bytes_s`: of one WebSocket for ever, and so many more at once (`…_burst`).
+    address. `wide_subscriptions`: most of one connection that have wildcards. `commands_s`, `bytes_s`: of one
+    WebSocket for ever, and so many more at once (`…_burst`).
     `authorize_s`: how long one may wait with its token, where tokens are needed. `head_s`, `head_bytes`: how long
     the head of a request may take, and how large it may be; `half_open`: connections that wait for one.
     `history_s`, `history_topics`: the longest span of one request for history, and the most topics; `histories`:
@@ -31,6 +32,7 @@ class Limits:
     connections: int = 20_000
     subject_connections: int = 1_000
     address_connections: int = 1_000
+    wide_subscriptions: int = 100
     commands_s: float = 50.0
     commands_burst: int = 1_000
     bytes_s: int = 262_144
@@ -49,7 +51,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("connections", "subject_connections", "address_connections", "commands_s", "bytes_s"):
             _at_least(0, name, getattr(self, name))
-        for name in ("history_s", "history_topics", "histories", "waiting_commands"):
+        for name in ("wide_subscriptions", "history_s", "history_topics", "histories", "waiting_commands"):
             _at_least(0, name, getattr(self, name))
         for name in ("commands_burst", "bytes_burst", "half_open"):
             _at_least(1, name, getattr(self, name))

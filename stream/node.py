@@ -20,6 +20,7 @@ from stream.item import Item
 from stream.member import Member
 from stream.metrics import Metrics
 from stream.outbox import Outbox
+from stream.pace import Pace
 from stream.pages import Pages, moment, read
 from stream.past import Past
 from stream.publisher import Publisher
@@ -48,7 +49,7 @@ class Node:
         limits = settings.limits
         self.gate = Gate(limits, self.metrics.refusals)
         self.commands = rate(limits.commands_s, limits.commands_burst)
-        self.bytes = rate(limits.bytes_s, limits.bytes_burst)
+        self.pace = Pace(rate(limits.bytes_s, limits.bytes_burst), self.metrics.throttled)
         places = Places(settings.redis_url, settings.redis_files)
         self.layout = places.layout
         self.hub = Hub(self.layout, Table(), self.metrics)

@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from prometheus_client import Counter
-
 from stream.outbox import BINARY, TEXT, Frame, Outbox
-from stream.rate import Rate
+from stream.pace import Pace
 from stream.strict import StrictProtocol
 from wire.protocol import CLOSE_CODES
 
@@ -25,8 +24,10 @@ __all__ = ["EXTENSION", "PreparedOutbox", "PreparedProtocol"]
 EXTENSION = "fleetwire.prepared"  # in the scope's extensions: the connection's PreparedProtocol
 
 NOTSENT_BYTES = 131_072
-PIECE_BYTES = 4_096  # of what came are looked at in one turn of the loop: 680 frames at most
-FRAME_BYTES = 256  # that a frame counts as besides its own: it costs as much to look at
+# What is looked at in one turn of the loop: of large frames more than of many, each of which becomes a message.
+PIECE_BYTES, CROWDED_BYTES = 4_096, 512
+CROWDED = 8  # frames in a piece
+FRAME_BYTES = 1_024  # that a frame counts as besides its own: it costs as much to look at
 BYTES_ACKED = struct.Struct("=120xQ")  # tcpi_bytes_acked of Linux's struct tcp_info
 LOOKS = 4  # at one who is full, in the time in which it has to take something
 CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
@@ -38,18 +39,18 @@ def _nothing() -> None:
 
 class PreparedProtocol(StrictProtocol):
     """One connection. After the handshake whoever has it from the scope's extensions may write whole frames, beside
-    what goes by `send`. What comes is looked at in pieces, and read only as fast as it may come."""
+    what goes by `send`. What comes is looked at in pieces, at a `pace` when it is given one."""
 
-    __slots__ = ("_frames", "_held", "_rate", "_rest", "_throttled", "_used")  # in the dict they would cost more
+    __slots__ = ("_frames", "_held", "_queued", "_rest", "_used", "pace")  # in the dict they would cost more
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._rate: Rate | None = None
-        self._throttled: Any = None
+        self.pace: Pace | None = None
         self._used = 0.0  # of the rate
         self._frames = 0  # in the piece that came last
         self._rest = b""  # what came and was not looked at yet
-        self._held: asyncio.TimerHandle | None = None  # until more of it is
+        self._held: asyncio.TimerHandle | None = None  # until more of it may be
+        self._queued = False
         self.queue = _Inbox()  # type: ignore[assignment]
         self.writable = _Gate()  # type: ignore[assignment]
         self.on_pause: Callable[[], None] = _nothing
@@ -77,53 +78,72 @@ class PreparedProtocol(StrictProtocol):
         if message["type"] == "websocket.accept":
             del self.request, self.response
 
-    def pace(self, rate: Rate, throttled: Counter) -> None:
-        """Read only so many bytes a second, from now on; count the times that there were more."""
-        self._rate, self._throttled = rate, throttled
-
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""
-        if self._rate is None:  # the handshake
+        if self.pace is None:  # the handshake
             super().data_received(data)
         else:
+            if not self._rest:
+                self._frames = CROWDED  # until it is known
             self._rest += data
             if not self._waits:
-                self._look()
+                self._look(self.pace)
 
     @property
     def _waits(self) -> bool:
-        """Whether what came has to wait: for its time, for the last message, or until the client takes something."""
-        return self._held is not None or self.read_paused or self._full
+        """Whether what came has to wait: for its time, for others, for the last message, or until the client takes
+        something."""
+        return self._held is not None or self._queued or self.read_paused or self._full
 
-    def _look(self) -> None:
+    def _look(self, pace: Pace) -> None:
         """Look at the next piece, and hold the rest back if it is too early for it, or others have to be served."""
-        assert self._rate is not None
-        piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+        size = PIECE_BYTES if self._frames < CROWDED else CROWDED_BYTES
+        piece, self._rest = self._rest[:size], self._rest[size:]
         super().data_received(piece)
         now = self.loop.time()
-        self._used = self._rate.charged(self._used, now, len(piece) + FRAME_BYTES * self._frames)
-        if wait := self._rate.wait(self._used, now):
-            self._throttled.inc()
-            self._hold(wait)
-        elif self._rest and not self._waits:
-            self._hold(0)
-
-    def _hold(self, seconds: float) -> None:
-        if not self.transport.is_closing():
-            self._held = self.loop.call_later(seconds, self._release)
+        self._used = pace.rate.charged(self._used, now, len(piece) + FRAME_BYTES * self._frames)
+        if self.transport.is_closing():
+            return
+        if wait := pace.rate.wait(self._used, now):
+            pace.throttled.inc()
+            self._held = self.loop.call_later(wait, self._release)
             self.transport.pause_reading()
+        elif self._rest and not self._waits:
+            self._queue(pace)
+
+    def _queue(self, pace: Pace) -> None:
+        self._queued = True
+        self.transport.pause_reading()
+        pace.queue(self._turn)
+
+    def _turn(self) -> None:
+        self._queued = False
+        if self.pace is not None and self._rest and not self._waits and not self.transport.is_closing():
+            self._look(self.pace)
+        self._go_on()
 
     def _release(self) -> None:
         self._held = None
+        if self._deserted:  # what it has left is nobody's
+            self.transport.abort()
         self._go_on()
+
+    @property
+    def _deserted(self) -> bool:
+        """Whether the client is gone, which nobody is told of while nothing is read."""
+        with suppress(OSError, ValueError, AttributeError):  # closed, or not Linux
+            look = select.poll()
+            look.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+            return bool(look.poll(0))
+        return False
 
     def _go_on(self) -> None:
         """Something that was waited for is there: what was held back comes before what is still to be read."""
-        if self._rate is None or self.transport.is_closing():
+        if self.pace is None or self.transport.is_closing():
             return
         if self._rest and not self._waits:
-            self._look()
-        if self._held is not None:
+            self._queue(self.pace)
+        elif self._held is not None or self._queued:
             self.transport.pause_reading()  # the server may have resumed it
         elif not self._waits:
             self.transport.resume_reading()
@@ -154,7 +174,7 @@ class PreparedProtocol(StrictProtocol):
         self._set("TCP_USER_TIMEOUT", round(seconds * 1000))
 
     def _set(self, option: str, value: int) -> None:
-        with suppress(OSError, AttributeError):  # not every system has all; the end may have come
+        with suppress(OSError, ValueError, AttributeError):  # not every system has all; the end may have come
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
@@ -162,7 +182,7 @@ class PreparedProtocol(StrictProtocol):
     def confirmed(self) -> int:
         """Bytes that the peer has confirmed since the connection began, by the kernel: of what waits on the way to it
         nobody knows all (TLS). 0 where it can't say: without Linux."""
-        with suppress(OSError, AttributeError, struct.error):
+        with suppress(OSError, ValueError, AttributeError, struct.error):  # closed, or not Linux
             connection = self.transport.get_extra_info("socket")
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED.size)
             return int(BYTES_ACKED.unpack(info)[0])

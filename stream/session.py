@@ -29,6 +29,7 @@ from wire.protocol import Format
 
 __all__ = ["Session"]
 
+WIDE = 5  # commands that one about a filter with wildcards counts as
 NONSENSE = 10  # commands that what nobody can read, or a bad token, counts as
 PENANCE_SECONDS = 3.0  # before one who goes on and on is closed: coming back at once would cost more than this
 
@@ -59,6 +60,7 @@ class Session:
         """Give up all subscriptions."""
         self._expire_at(None)
         self.outbox.close(1000)
+        self.outbox.on_drained = _nothing  # what leads back to us goes: the garbage collector rests
         self._node.exit(self.outbox)
         for id in list(self._members):
             self._unsubscribe(id)
@@ -76,7 +78,7 @@ class Session:
                 self._fail(error, *request)
             return
         action = str(command.__struct_config__.tag)
-        if not await self._may(1, action, command.request_id):
+        if not await self._may(self._cost(command), action, command.request_id):
             return
         try:
             await self._carry_out(command, action)
@@ -87,6 +89,14 @@ class Session:
             if error.reason == "invalid_token":
                 self._ration.charge(asyncio.get_running_loop().time(), NONSENSE)
             self._fail(error, action, command.request_id)
+
+    def _cost(self, command: protocol.Command) -> int:
+        match command:
+            case protocol.Subscribe() | protocol.Get() | protocol.History():
+                return WIDE if topics.is_wide(command.topic) else 1
+            case protocol.Update() if asked := self._asked.get(command.subscription_id):
+                return WIDE if topics.is_wide(asked.topic) else 1
+        return 1
 
     async def _may(self, cost: int, action: str | None, request_id: str | None) -> bool:
         """Whether the client may send this much now. If not it is told so, and closed when it goes on and on."""
@@ -154,6 +164,7 @@ class Session:
         most = self._grants.limits.subscriptions or self._node.settings.subscriptions
         if len(self._members) >= most:
             raise CommandError("too_many_subscriptions", f"at most {most} on one connection")
+        self._check_wide(topic)
         asked = self._query(command)
         try:
             await self._node.follow(topic)
@@ -174,6 +185,11 @@ class Session:
             self._node.leave(before)
             self._node.unfollow(topic)
         self._asked[group.id] = command
+
+    def _check_wide(self, topic: str) -> None:
+        most = self._grants.limits.subscriptions or self._node.settings.limits.wide_subscriptions
+        if most and topics.is_wide(topic) and sum(topics.is_wide(one.topic) for one in self._asked.values()) >= most:
+            raise CommandError("too_many_subscriptions", f"at most {most} with wildcards on one connection")
 
     def _update(self, command: protocol.Update) -> None:
         """Reply, then go on in the group that serves what is asked for from now on: from where the client was in
@@ -333,6 +349,10 @@ class Session:
     ) -> None:
         self._node.metrics.errors.labels(error.reason).inc()
         self._reply(protocol.error_reply(error, action, request_id, subscription_id))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _topic(topic: str) -> str:

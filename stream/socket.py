@@ -53,7 +53,7 @@ async def _serve_prepared(websocket: WebSocket, subprotocol: str, granted: Grant
     settings, format = node(websocket).settings, SUBPROTOCOLS[subprotocol]
     protocol = websocket.scope["extensions"][EXTENSION]["protocol"]
     outbox = PreparedOutbox(protocol, settings.outbox_bytes, settings.drain_s, text=format == "json")
-    protocol.pace(node(websocket).bytes, node(websocket).metrics.throttled)
+    protocol.pace = node(websocket).pace
     session = Session(node(websocket), format, granted, outbox, place)
     try:
         await _read(websocket, session)

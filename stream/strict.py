@@ -35,6 +35,14 @@ class StrictProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_REQUEST)
             self.transport.close()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport. What leads back to the parser goes: the garbage collector rests here."""
+        super().connection_lost(exc)
+        self.conn.events.clear()
+        self.conn.parser.close()
+        if (failed := self.conn.parser_exc) is not None:
+            failed.__traceback__ = failed.__context__ = failed.__cause__ = None
+
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is not None:
             super().handle_parser_exception()

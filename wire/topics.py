@@ -26,6 +26,7 @@ __all__ = [
     "carries_messages",
     "check_filter",
     "covers",
+    "is_wide",
     "matches",
     "only_messages",
     "parse",
@@ -83,6 +84,11 @@ def carries_messages(topic: str) -> bool:
 def only_messages(filter: str) -> bool:
     """Whether every topic that a filter can match carries messages."""
     return any(covers(grant, filter) for grant in ("rooms/#", "+/+/+/commands", "+/+/+/replies"))
+
+
+def is_wide(filter: str) -> bool:
+    """Whether a filter has wildcards."""
+    return "+" in filter or "#" in filter
 
 
 def check_filter(filter: str) -> str:

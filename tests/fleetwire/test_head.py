@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.programs import eventually, fleetwire, free_port
 
 HALF_OPEN = 20
-REQUEST = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
-UPGRADE = b"GET /v1/stream HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+UPGRADE = b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
 class Door:
@@ -118,7 +118,7 @@ async def test_who_drips_a_body_that_nobody_wants_is_dropped(door: Door) -> None
 
 async def test_who_drips_a_message_is_told(door: Door) -> None:
     async with door.connection() as (reader, writer):
-        writer.write(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
+        writer.write(b"POST /v1/publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n")
         writer.write(b"Content-Length: 1000000\r\n\r\n")
         assert b"bad_request" in await drip(reader, writer, b"a")
 

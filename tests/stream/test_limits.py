@@ -78,6 +78,32 @@ async def test_nonsense_counts_as_ten(valkey_url: str, nonsense: Any) -> None:
         assert (await peer.ask("ping"))["error"]["reason"] == "too_many_commands"
 
 
+async def test_what_has_wildcards_counts_as_five(valkey_url: str) -> None:
+    async with peer_of(valkey_url, commands_s=0.01, commands_burst=24) as (_, peer):
+        await peer.subscribe("fleets/a/v1/telemetry")
+        wide = await peer.subscribe("fleets/#")
+        for action, fields in (
+            ("update", {"subscriptionId": wide.id, "interval": 1_000}),
+            ("get", {"topic": "fleets/+/v1/status"}),
+            ("history", {"topic": "#"}),
+        ):
+            assert "error" not in await peer.ask(action, **fields)
+        await pings(peer, 3)
+        assert (await peer.ask("ping"))["error"]["reason"] == "too_many_commands"
+
+
+async def test_few_subscriptions_have_wildcards(valkey_url: str) -> None:
+    async with peer_of(valkey_url, wide_subscriptions=2) as (_, peer):
+        await peer.subscribe("fleets/#")
+        wide = await peer.subscribe("fleets/+/v1/telemetry")
+        answer = await peer.ask("subscribe", topic="#")
+        assert answer["error"]["reason"] == "too_many_subscriptions"
+        assert "at most 2 with wildcards" in answer["error"]["description"]
+        await peer.subscribe("fleets/a/v1/telemetry")
+        await peer.ask("unsubscribe", subscriptionId=wide.id)
+        await peer.subscribe("#")
+
+
 async def test_bad_tokens_count_as_more(valkey_url: str) -> None:
     async with peer_of(valkey_url, key=KEY, commands_s=0.01, commands_burst=25) as (_, peer):
         answers = [await peer.ask("authorize", authorization="x") for _ in range(4)]

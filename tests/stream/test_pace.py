@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 from websockets.frames import Frame, Opcode
 
 from stream.outbox import Frame as Outgoing
+from stream.pace import Pace
 from stream.prepared import EXTENSION, PreparedOutbox, PreparedProtocol
 from stream.rate import Rate
 from tests.programs import eventually, free_port
@@ -24,23 +25,22 @@ class App:
     """Takes down what it is sent, and what was in its protocol's hands at the most."""
 
     def __init__(self, rate: Rate) -> None:
-        self.throttled = Counter("throttled", "", registry=CollectorRegistry())
+        self.pace = Pace(rate, Counter("throttled", "", registry=CollectorRegistry()))
         self.texts: list[str] = []
         self.most = 0
         self.ended: list[Any] = []
         self.outbox: PreparedOutbox
         self.protocol: PreparedProtocol
-        self._rate = rate
 
     @property
     def throttles(self) -> float:
-        return self.throttled._value.get()
+        return self.pace.throttled._value.get()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
         self.protocol = scope["extensions"][EXTENSION]["protocol"]
         self.outbox = PreparedOutbox(self.protocol, LIMIT, 30, text=True)
-        self.protocol.pace(self._rate, self.throttled)
+        self.protocol.pace = self.pace
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] != "websocket.disconnect":
             self.texts.append(message["text"])
@@ -92,7 +92,7 @@ async def test_only_a_piece_of_it_is_held_as_messages() -> None:
         writer.write(text(b"") * 20_000 + text(b"last"))
         await eventually(lambda: app.texts[-1:] == ["last"])
         assert len(app.texts) == 20_001
-        assert app.most < 1_000
+        assert app.most < 200
         assert app.throttles == 0
 
 
@@ -130,6 +130,16 @@ async def test_one_who_leaves_while_it_is_held_back_is_gone() -> None:
         app.outbox.close(4029)
         writer.transport.abort()
         await eventually(lambda: app.ended)
+
+
+async def test_what_one_who_is_gone_has_left_is_not_looked_at() -> None:
+    app = App(Rate(1_000_000, 1_000))
+    async with connected(app) as (_, writer):
+        writer.write(text(b"a") * 20_000)
+        await eventually(lambda: app.texts)
+        writer.transport.abort()
+        await eventually(lambda: app.ended)
+        assert len(app.texts) < 20_000
 
 
 async def test_one_who_is_held_back_can_be_closed() -> None:
