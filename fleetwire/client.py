@@ -118,11 +118,11 @@ async def open_connection(
             max_size=None,
             open_timeout=OPEN_SECONDS,
         )
+    except (OSError, TimeoutError, InvalidHandshake) as error:  # a certificate's is a ValueError, too
+        raise Unavailable(f"no node answers at {shown(url)}: {error or 'silence'}") from None
     except (InvalidURI, ValueError) as error:  # the text of either may have a piece of a password
         why = error.msg if isinstance(error, InvalidURI) else "the port is a number"
         raise SettingsError(f"url: {shown(url)}: {why}") from None
-    except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Unavailable(f"no node answers at {shown(url)}: {error or 'silence'}") from None
     async with socket:
         connection = Connection(socket, format)
         reader = asyncio.create_task(connection.read(), name="client reader")

@@ -9,7 +9,7 @@ from threading import Event, Thread
 import pytest
 import redis
 
-from tests.clusters import Kind, ask, cluster, sentinels
+from tests.clusters import Kind, ask, cluster, sentinels, until
 from wire.partition import slot
 
 
@@ -34,7 +34,7 @@ def test_a_replica_takes_the_place_of_its_master() -> None:
     with sentinels("--appendonly", "yes") as watched:
         old = watched.master
         ask(old, "SET", "a", "kept")
-        ask(old, "WAIT", 1, 1000)
+        until(lambda: ask(old, "WAIT", 1, 1_000) == 1, "the replica has it")
         assert watched.kill_master() == old
         new = watched.failed_over(old)
         assert ask(new, "GET", "a") == b"kept"
