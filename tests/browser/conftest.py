@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
 from redis.asyncio import Redis
 
 from tests.e2e.system import get
@@ -15,6 +16,8 @@ from tests.programs import Program, eventually, fleetwire, free_port
 from tests.stream.nodes import Store
 
 VEHICLES = 50
+
+expect.set_options(timeout=20_000)  # a browser that draws in software is slow where others work, too
 
 
 class Node:
