@@ -42,7 +42,7 @@ __all__ = [
 T = TypeVar("T")
 
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
-START_SECONDS = 10.0
+START_SECONDS = 30.0  # on a machine where others work, too
 STOP_SECONDS = 10.0
 
 
@@ -211,14 +211,14 @@ def _answers(client: redis.Redis) -> bool:
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], timeout: float = 10.0) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], timeout: float = 30.0) -> T: ...
 
 
 @overload
-async def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T: ...
+async def eventually(condition: Callable[[], T], timeout: float = 30.0) -> T: ...
 
 
-async def eventually(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
+async def eventually(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
     """What the condition gives, once that is true. Fails when it stays false for `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

@@ -86,7 +86,7 @@ def taken() -> Iterator[int]:
 def test_what_is_wrong_is_said_in_one_line(command: str, said: str, taken: int) -> None:
     ports = {"taken": taken, "free": free_port(), "long": "n" * 129, "empty": "/dev/null"}
     with fleetwire(*command.format(**ports).split()) as program:
-        assert program.wait(20) == 2, program.output
+        assert program.wait(60) == 2, program.output
         output = program.output
     last = output.strip().splitlines()[-1]
     assert last.startswith("fleetwire: ")
@@ -96,7 +96,7 @@ def test_what_is_wrong_is_said_in_one_line(command: str, said: str, taken: int) 
 
 def test_a_bad_variable_is_named() -> None:
     with fleetwire("stream", env={"FLEETWIRE_PORT": "eighty"}) as program:
-        assert program.wait(20) == 2
+        assert program.wait(60) == 2
         assert "FLEETWIRE_PORT" in program.output
         assert "Traceback" not in program.output
 
@@ -106,7 +106,7 @@ def test_a_bad_filter_is_told_by_the_node_to_the_watcher(valkey_url: str) -> Non
     with fleetwire("stream", "--port", str(port), "--redis-url", valkey_url) as node:
         wait_for_port(node, port)
         with fleetwire("watch", "a/#/b", "--url", f"ws://127.0.0.1:{port}") as watcher:
-            assert watcher.wait(20) == 2
+            assert watcher.wait(60) == 2
             assert watcher.output.strip().splitlines()[-1].startswith("fleetwire: '#' may only be the last level")
 
 
@@ -120,7 +120,7 @@ async def test_a_node_is_called_by_host_and_port(valkey_url: str) -> None:
 
 def test_the_streets_of_a_fleet_are_a_map_layer(tmp_path: Path) -> None:
     with fleetwire("streets", "--fleet", "paris", "--seed", "3") as program:
-        assert program.wait(20) == 0
+        assert program.wait(60) == 0
         path = tmp_path / "streets.geojson"
         path.write_text(program.output)
     assert msgspec.json.decode(read_layer(str(path))) == msgspec.to_builtins(City("paris", 3).streets())
@@ -132,7 +132,7 @@ async def test_a_token_is_signed_with_a_private_key(tmp_path: Path) -> None:
     public.write_bytes(public_pem("EdDSA"))
     asked = ("--subject", "ops", "--subscribe", "fleets/#", "--signal", "Speed", "--connections", "3")
     with fleetwire("token", "--private-key", str(private), *asked, "--audience", "fleetwire") as program:
-        assert program.wait(20) == 0
+        assert program.wait(60) == 0
         token = program.output.strip()
     grants = await Authority(Settings(jwt_keys=str(public)).keys(), "fleetwire").grants(token)
     assert (grants.subject, grants.subscribe, grants.publish) == ("ops", ("fleets/#",), ())
@@ -142,7 +142,7 @@ async def test_a_token_is_signed_with_a_private_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [*COMMANDS, *(f"device {name}" for name in OF_DEVICE)])
 def test_help_has_an_example(command: str) -> None:
     with fleetwire(*command.split(), "--help", env={"COLUMNS": "100", "TERM": "dumb"}) as program:
-        assert program.wait(20) == 0
+        assert program.wait(60) == 0
         assert f"fleetwire {command}" in program.output
         assert "Example" in program.output
 

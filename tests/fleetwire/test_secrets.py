@@ -119,7 +119,7 @@ async def test_where_all_is_well_no_secret_is_said(servers: Servers, tmp_path: P
             )
         )  # fmt: skip
         for each in (metrics, port):
-            await eventually(lambda each=each: ready(each), 30)  # type: ignore[misc]
+            await eventually(lambda each=each: ready(each), 60)  # type: ignore[misc]
             await answers(each)
         await stream(port)
         url = f"ws://{CANARY}:{CANARY}@127.0.0.1:{port}"
@@ -130,7 +130,7 @@ async def test_where_all_is_well_no_secret_is_said(servers: Servers, tmp_path: P
         )  # fmt: skip
         refused = stack.enter_context(started("watch", "rooms/x", "--url", url, TOKEN=BAD_TOKEN))
         assert await asyncio.to_thread(refused.wait, 20) == 2
-        await eventually(lambda: heard(port, watcher), 20)
+        await eventually(lambda: heard(port, watcher), 60)
         for pid in (node.pid, *workers(node)):
             for file in ("cmdline", "environ"):
                 silent(Path(f"/proc/{pid}/{file}").read_text(errors="replace"))  # noqa: ASYNC240
@@ -170,9 +170,9 @@ async def test_where_nothing_is_well_no_secret_is_said(servers: Servers) -> None
         lost = stack.enter_context(
             started("ingest", "--metrics-port", str(free_port()), REDIS_URL=f"redis://:{wrong}@127.0.0.1:{nowhere}")
         )
-        await eventually(lambda: "no broker at mqtt://bridge@127.0.0.1" in bridge.output, 20)
-        await eventually(lambda: "invalid username-password pair" in node.output, 20)
-        await eventually(lambda: f"connecting to 127.0.0.1:{nowhere}" in lost.output, 20)
+        await eventually(lambda: "no broker at mqtt://bridge@127.0.0.1" in bridge.output, 60)
+        await eventually(lambda: "invalid username-password pair" in node.output, 60)
+        await eventually(lambda: f"connecting to 127.0.0.1:{nowhere}" in lost.output, 60)
         for each in (metrics, port):
             await answers(each)
         await stream(port)
