@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, NamedTuple
 
 import httptools
@@ -15,6 +16,7 @@ __all__ = ["Head", "HeadProtocol", "Opening", "Waiting"]
 LINE_BYTES = 8_000  # of one line: what reads the head of a WebSocket's request takes 8,192
 HEADERS = 100
 END = b"\r\n\r\n"
+AT_ONCE = 50  # that are dropped in one turn of the loop
 PIPELINED = 8  # requests on one connection that wait for the answer to another
 
 
@@ -57,11 +59,14 @@ class Waiting:
 
     def _look(self) -> None:
         self._timer = None
-        for protocol, due in list(self._due.items()):
-            if due > self._loop.time():
+        now = self._loop.time()
+        for protocol, due in list(islice(self._due.items(), AT_ONCE)):
+            if due > now:
                 self._timer = self._loop.call_at(due, self._look)
                 return
             self._drop(protocol, "head_late")
+        if self._due:
+            self._timer = self._loop.call_later(0, self._look)
 
     def refuse(self, protocol: HeadProtocol | Opening, status: HTTPStatus, *, answers: bool = True) -> None:
         """Garbage, or too much of it. It is counted, and no line in the log: who sends it should not write there."""

@@ -20,13 +20,18 @@ class Memory:
     def __init__(self, give_back: Callable[[], None] | None = None) -> None:
         self._give_back = give_back or _trim
         self._most = 0
+        self._again = False
 
     def look(self, connections: int) -> None:
-        """Give back what is free, when a tenth of those who were there have gone."""
+        """Give back what is free when a tenth of those who were there have gone, and what they still held at the next
+        look."""
         self._most = max(self._most, connections)
-        if self._most - connections >= max(CROWD, self._most // 10):
-            self._give_back()
+        gone = self._most - connections >= max(CROWD, self._most // 10)
+        if gone:
             self._most = connections
+        if gone or self._again:
+            self._give_back()
+        self._again = gone
 
 
 def _trim() -> None:

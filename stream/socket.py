@@ -79,13 +79,14 @@ async def _serve_plain(websocket: WebSocket, subprotocol: str, granted: Grants, 
 
 
 async def _read(websocket: WebSocket, session: Session) -> None:
+    pace = node(websocket).pace
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             return
         data = message.get("bytes")
+        await pace.turn()
         await session.receive(message["text"].encode() if data is None else data)
-        await asyncio.sleep(0)  # one command in each turn of the loop, however many have come at once
 
 
 async def _write(websocket: WebSocket, outbox: QueuedOutbox, *, text: bool) -> None:

@@ -24,6 +24,7 @@ class StrictProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn.parser.close()  # which leads back to it
         self.conn = _Frames(max_size=self.config.ws_max_size, logger=self.logger)
         self._full = False
 

@@ -1,4 +1,4 @@
-"""Memory is given back when a crowd has gone, and not for less."""
+"""Memory is given back when a crowd has gone, and once more after it, and not for less."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fleetwire.memory import Memory
     ("connections", "expected"),
     [
         ([0, 10, 0], 0),
-        ([0, 60, 11, 10, 0, 0], 1),
-        ([100, 40, 0], 1),
-        ([100, 50, 0, 0], 2),
-        ([10_000, 9_500, 9_000, 8_999], 1),
-        ([10_000, 20_000, 10_000, 0], 2),
+        ([0, 60, 11, 10, 0, 0, 0], 2),
+        ([100, 40, 0, 0], 2),
+        ([100, 50, 0, 0, 0], 3),
+        ([10_000, 9_500, 9_000, 8_999, 8_999], 2),
+        ([10_000, 20_000, 10_000, 0, 0, 0], 3),
     ],
 )
 def test_when_many_have_gone(connections: list[int], expected: int) -> None:

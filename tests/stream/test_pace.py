@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Counted
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry, Counter
 from websockets.frames import Frame, Opcode
 
 from stream.outbox import Frame as Outgoing
-from stream.pace import Pace
+from stream.pace import COMMANDS, Pace
 from stream.prepared import EXTENSION, PreparedOutbox, PreparedProtocol
 from stream.rate import Rate
 from tests.programs import eventually, free_port
@@ -151,3 +153,41 @@ async def test_one_who_is_held_back_can_be_closed() -> None:
         header = await reader.readexactly(4)
         assert int.from_bytes(header[2:], "big") == 4029
         await eventually(lambda: app.ended)
+
+
+async def test_few_commands_are_carried_out_in_a_turn_and_in_their_order() -> None:
+    pace = Pace(Rate(1, 1), Counter("throttled", "", registry=CollectorRegistry()))
+    turn, done, gone = 0, [], asyncio.create_task(pace.turn())
+
+    async def command(number: int) -> None:
+        await pace.turn()
+        done.append((turn, number))
+
+    commands = [asyncio.create_task(command(number)) for number in range(40)]
+    commands[30].cancel()
+    while len(done) < 39:
+        await asyncio.sleep(0)
+        turn += 1
+    await gone
+    assert [number for _, number in done] == [number for number in range(40) if number != 30]
+    assert max(Counted(at for at, _ in done).values()) <= COMMANDS
+
+
+async def test_a_command_alone_does_not_wait() -> None:
+    pace = Pace(Rate(1, 1), Counter("throttled", "", registry=CollectorRegistry()))
+    for _ in range(20):
+        turned = pace.turn()
+        with pytest.raises(StopIteration):
+            turned.send(None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+async def test_pieces_have_a_turn_each() -> None:
+    pace = Pace(Rate(1, 1), Counter("throttled", "", registry=CollectorRegistry()))
+    done: list[int] = []
+    for number in range(5):
+        pace.queue(lambda number=number: done.append(number))  # type: ignore[misc]
+    for number in range(5):
+        await asyncio.sleep(0)
+        assert done == list(range(number + 1))
