@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from prometheus_client import Counter
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,12 +37,13 @@ class Local:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """No coroutine of its own: it would stay as long as a client does."""
-        if scope["type"] == "lifespan" or is_local(Headers(scope=scope).get("host", "")):
+        if scope["type"] == "lifespan" or is_local(_header(scope, b"host") or ""):
             return self._app(scope, receive, send)
         self._refusals.inc()
         return self._refused(scope, receive, send)
 
 
+@lru_cache(64)
 def is_local(host: str) -> bool:
     """Whether a Host header names this machine by a name that nobody else can give."""
     name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
@@ -71,11 +72,15 @@ class Origins:
         """No coroutine of its own: it would stay as long as a client does."""
         if scope["type"] == "lifespan" or not scope["path"].startswith("/v1/"):
             return self._app(scope, receive, send)
-        headers = Headers(scope=scope)
-        origin = headers.get("origin")
+        origin = _header(scope, b"origin")
         if origin is None:
             return self._app(scope, receive, send)
-        if not allowed(origin, headers.get("host", ""), self._origins):
+        if not allowed(origin, _header(scope, b"host") or "", self._origins):
             self._refusals.inc()
             return self._refused(scope, receive, send)
         return (self._cors if scope["type"] == "http" else self._app)(scope, receive, send)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    """The first of that name. Starlette's Headers take a twentieth of a connection's opening to find none."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)

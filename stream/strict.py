@@ -24,8 +24,8 @@ class StrictProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn.parser.close()  # which leads back to it
-        self.conn = _Frames(max_size=self.config.ws_max_size, logger=self.logger)
+        self.conn.__class__ = _Frames  # to make another takes a twelfth of all that a connection's opening does
+        self.conn.available_extensions = None
         self._full = False
 
     def data_received(self, data: bytes) -> None:
