@@ -16,7 +16,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from fleetwire.cli import app, device
+from fleetwire.cli import app
+from fleetwire.commands.device import device
 from fleetwire.environment import SECRETS, from_files
 from ingest.settings import Settings as BridgeSettings
 from stream.auth import claims, sign_with_secret

@@ -1,4 +1,4 @@
-"""Options of the command line that say how much a node takes."""
+"""Options that say how much a node takes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ __all__ = [
     "HistoryS",
     "HistoryTopics",
     "Origins",
-    "RedisCa",
-    "RedisCert",
-    "RedisKey",
     "SubjectConnections",
     "TrustedProxies",
     "WaitingCommands",
@@ -70,15 +67,3 @@ WaitingCommands = Annotated[
     int,
     _limit("waiting-commands", "Most commands to vehicles without a last reply, of all nodes (then 507)."),
 ]
-
-
-def _file(name: str, text: str) -> Any:
-    return typer.Option(f"--{name}", envvar=f"FLEETWIRE_{name.upper().replace('-', '_')}", metavar="FILE", help=text)
-
-
-RedisCa = Annotated[
-    str | None,
-    _file("redis-ca", "Authority (PEM) that Redis's certificate has to be of; without it, those of the system."),
-]
-RedisCert = Annotated[str | None, _file("redis-cert", "Certificate (PEM) to show to Redis.")]
-RedisKey = Annotated[str | None, _file("redis-key", "Private key (PEM) of the certificate.")]

@@ -1,0 +1,1 @@
+"""What the command line has: its commands, and their options."""
