@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 import struct
 from collections.abc import Callable
@@ -15,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from stream.outbox import BINARY, TEXT, Frame, Outbox
-from stream.pace import Pace
-from stream.strict import StrictProtocol
+from stream.paced import PacedProtocol
+from stream.slim import Inbox, Latch
 from wire.protocol import CLOSE_CODES
 
 __all__ = ["EXTENSION", "PreparedOutbox", "PreparedProtocol"]
@@ -24,10 +23,6 @@ __all__ = ["EXTENSION", "PreparedOutbox", "PreparedProtocol"]
 EXTENSION = "fleetwire.prepared"  # in the scope's extensions: the connection's PreparedProtocol
 
 NOTSENT_BYTES = 131_072
-# What is looked at in one turn of the loop: of large frames more than of many, each of which becomes a message.
-PIECE_BYTES, CROWDED_BYTES = 4_096, 512
-CROWDED = 8  # frames in a piece
-FRAME_BYTES = 1_024  # that a frame counts as besides its own: it costs as much to look at
 BYTES_ACKED = struct.Struct("=120xQ")  # tcpi_bytes_acked of Linux's struct tcp_info
 LOOKS = 4  # at one who is full, in the time in which it has to take something
 CLOSE_SECONDS = 1.0  # for the last frame to get into a socket that may be full, and for the peer's answer
@@ -37,22 +32,14 @@ def _nothing() -> None:
     pass
 
 
-class PreparedProtocol(StrictProtocol):
+class PreparedProtocol(PacedProtocol):
     """One connection. After the handshake whoever has it from the scope's extensions may write whole frames, beside
-    what goes by `send`. What comes is looked at in pieces, at a `pace` when it is given one."""
-
-    __slots__ = ("_frames", "_held", "_queued", "_rest", "_used", "pace")  # in the dict they would cost more
+    what goes by `send`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.pace: Pace | None = None
-        self._used = 0.0  # of the rate
-        self._frames = 0  # in the piece that came last
-        self._rest = b""  # what came and was not looked at yet
-        self._held: asyncio.TimerHandle | None = None  # until more of it may be
-        self._queued = False
-        self.queue = _Inbox()  # type: ignore[assignment]
-        self.writable = _Gate()  # type: ignore[assignment]
+        self.queue = Inbox()  # type: ignore[assignment]
+        self.writable = Latch()  # type: ignore[assignment]
         self.on_pause: Callable[[], None] = _nothing
         self.on_resume: Callable[[], None] = _nothing
 
@@ -66,9 +53,6 @@ class PreparedProtocol(StrictProtocol):
         super().connection_lost(exc)
         # What leads back to us goes, or 20 KB a client would wait for the garbage collector, which rests here.
         self.on_pause = self.on_resume = _nothing
-        self._rest = b""
-        if self._held is not None:
-            self._held.cancel()
         if hasattr(self, "scope"):
             self.scope["extensions"].pop(EXTENSION, None)
 
@@ -77,87 +61,6 @@ class PreparedProtocol(StrictProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":
             del self.request, self.response
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the transport."""
-        if self.pace is None:  # the handshake
-            super().data_received(data)
-        else:
-            if not self._rest:
-                self._frames = CROWDED  # until it is known
-            self._rest += data
-            if not self._waits:
-                self._look(self.pace)
-
-    @property
-    def _waits(self) -> bool:
-        """Whether what came has to wait: for its time, for others, for the last message, or until the client takes
-        something."""
-        return self._held is not None or self._queued or self.read_paused or self._full
-
-    def _look(self, pace: Pace) -> None:
-        """Look at the next piece, and hold the rest back if it is too early for it, or others have to be served."""
-        size = PIECE_BYTES if self._frames < CROWDED else CROWDED_BYTES
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        super().data_received(piece)
-        now = self.loop.time()
-        self._used = pace.rate.charged(self._used, now, len(piece) + FRAME_BYTES * self._frames)
-        if self.transport.is_closing():
-            return
-        if wait := pace.rate.wait(self._used, now):
-            pace.throttled.inc()
-            self._held = self.loop.call_later(wait, self._release)
-            self.transport.pause_reading()
-        elif self._rest and not self._waits:
-            self._queue(pace)
-
-    def _queue(self, pace: Pace) -> None:
-        self._queued = True
-        self.transport.pause_reading()
-        pace.queue(self._turn)
-
-    def _turn(self) -> None:
-        self._queued = False
-        if self.pace is not None and self._rest and not self._waits and not self.transport.is_closing():
-            self._look(self.pace)
-        self._go_on()
-
-    def _release(self) -> None:
-        self._held = None
-        if self._deserted:  # what it has left is nobody's
-            self.transport.abort()
-        self._go_on()
-
-    @property
-    def _deserted(self) -> bool:
-        """Whether the client is gone, which nobody is told of while nothing is read."""
-        with suppress(OSError, ValueError, AttributeError):  # closed, or not Linux
-            look = select.poll()
-            look.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-            return bool(look.poll(0))
-        return False
-
-    def _go_on(self) -> None:
-        """Something that was waited for is there: what was held back comes before what is still to be read."""
-        if self.pace is None or self.transport.is_closing():
-            return
-        if self._rest and not self._waits:
-            self._queue(self.pace)
-        elif self._held is not None or self._queued:
-            self.transport.pause_reading()  # the server may have resumed it
-        elif not self._waits:
-            self.transport.resume_reading()
-
-    async def receive(self) -> Any:
-        """As the server has it."""
-        message = await super().receive()
-        self._go_on()
-        return message
-
-    def handle_events(self) -> None:
-        """Called with what a piece had."""
-        self._frames = len(self.conn.events)
-        super().handle_events()
 
     def limit(self, size: int) -> None:
         """Pause when more bytes wait than that, resume when none do."""
@@ -201,7 +104,6 @@ class PreparedProtocol(StrictProtocol):
     def resume_writing(self) -> None:
         """Called by the transport."""
         super().resume_writing()
-        self._go_on()
         self.on_resume()
 
     def finish(self, code: int, reason: str | None) -> None:
@@ -309,49 +211,3 @@ class PreparedOutbox(Outbox):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-
-
-class _Inbox:
-    """What uvicorn needs of asyncio.Queue, for one reader, in a tenth of its 2.3 KB."""
-
-    __slots__ = ("_items", "_waiter")
-
-    def __init__(self) -> None:
-        self._items: list[Any] = []
-        self._waiter: asyncio.Future[None] | None = None
-
-    def empty(self) -> bool:
-        return not self._items
-
-    def put_nowait(self, item: Any) -> None:
-        self._items.append(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def get(self) -> Any:
-        while not self._items:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._items.pop(0)
-
-
-class _Gate:
-    """What uvicorn needs of asyncio.Event, in a tenth of its 0.8 KB. It is open at first."""
-
-    __slots__ = ("_opened",)
-
-    def __init__(self) -> None:
-        self._opened: asyncio.Future[None] | None = None
-
-    def clear(self) -> None:
-        if self._opened is None:
-            self._opened = asyncio.get_running_loop().create_future()
-
-    def set(self) -> None:
-        if self._opened is not None:
-            self._opened.set_result(None)
-            self._opened = None
-
-    async def wait(self) -> None:
-        while self._opened is not None:
-            await asyncio.shield(self._opened)  # others wait for it too
