@@ -42,7 +42,7 @@ async def events(request: Request) -> Response:
         outbox = QueuedOutbox(node(request).settings.outbox_bytes)
         session = Session(node(request), "json", granted, outbox, place)
         stack.callback(session.close)
-        await session.subscribe(asked)
+        await session.subscriptions.add(asked)
         return _EventStream(request, outbox, stack.pop_all())
 
 

@@ -632,7 +632,7 @@ async def test_a_client_from_a_node_that_is_ahead_is_sent_nothing_twice(
         await eventually(lambda: counted(node, "received_total") == 5)
         ahead = format_id(node.hub.last[0] + 2)  # what another node has sent it, and this one has not received yet
         again = await peer.subscribe("fleets/#", since=ahead, **options)
-        await eventually(lambda: not node.hub.groups[0].is_behind(again.peer.session._members[again.id]))
+        await eventually(lambda: not node.hub.groups[0].is_behind(again.peer.session.subscriptions.members[again.id]))
         for n, order in enumerate(range(node.hub.last[0] + 1, node.hub.last[0] + 5)):
             await store.redis.publish(TOPIC, f"{format_id(order)} ".encode() + encode(Reading(9 + n, {"n": n}, n)))
         wanted = [2, 3] if strategy == "batch" else [3]
@@ -713,14 +713,14 @@ async def test_an_update_in_the_midst_of_a_replay_goes_on_from_there(
         await peer.send({"action": "ping", "requestId": "ping"})
         await peer.send({"action": "subscribe", "requestId": "s", "topic": "fleets/#", "since": "0-0", **BATCH})
         await eventually(lambda: not peer.outbox._room.is_set())
-        ((before, member),) = peer.session._members.items()
+        ((before, member),) = peer.session.subscriptions.members.items()
         await eventually(lambda: peer.outbox._refused)
         assert member.group.is_behind(member)
         update = {"action": "update", "requestId": "u", "subscriptionId": before, "interval": 5}
         updating = asyncio.create_task(peer.send(update))
         peer.reading.set()
         await updating
-        (after,) = peer.session._members
+        (after,) = peer.session.subscriptions.members
         await eventually(lambda: _seqs(peer, {before, after})[-1:] == [2_499])
         assert _seqs(peer, {before, after}) == list(range(2_500))
 

@@ -178,7 +178,7 @@ class Client:
 
     @property
     def group(self) -> Group:
-        (member,) = self.session._members.values()
+        (member,) = self.session.subscriptions.members.values()
         return member.group
 
     async def send(self, action: str, **fields: Any) -> None:
@@ -188,7 +188,7 @@ class Client:
 
     async def take(self) -> bool:
         """Read the next frame, if there is one."""
-        self.lagged |= any(member.group.is_behind(member) for member in self.session._members.values())
+        self.lagged |= any(member.group.is_behind(member) for member in self.session.subscriptions.members.values())
         getting = asyncio.ensure_future(self.outbox.get())
         for _ in range(TURNS):
             await asyncio.sleep(0)
@@ -242,7 +242,7 @@ class Client:
 
     def update(self, fields: Fields) -> Coroutine[Any, Any, None]:
         self.asked = fields
-        (id,) = self.session._members
+        (id,) = self.session.subscriptions.members
         return self.send("update", subscriptionId=id, **{**NAMES, "delta": False, **fields})
 
     def continues(self, after: Fields) -> bool:
