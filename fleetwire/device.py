@@ -4,6 +4,7 @@
     authority/    ca.key and bridges-ca.key, whose holder can be any device, or any bridge
     devices/      FLEET/VEHICLE.crt and .key, for each device with a certificate
     bridges/      NAME.crt and .key
+    devices.txt   the names of all devices that have anything, for `fleetwire ingest --devices`; other lines stay
 
 Bridges have an authority of their own, so that no device's certificate opens their listener.
 """
@@ -44,6 +45,7 @@ class Folder:
         self._path = path
         self._broker = path / "broker"
         self._passwords = self._broker / "passwords"
+        self._roster = path / "devices.txt"
 
     def begin(self, names: Sequence[str], days: int) -> list[Path]:
         """Two authorities, and a certificate for the broker, see `renew`. The files made."""
@@ -56,7 +58,7 @@ class Folder:
                 credential = Authority.found(title)
                 made += _put(*self._files(authority), credential)
                 made.append(_write(self._revoked(authority), Authority(credential).revoked()))
-            made.append(_write(self._passwords, b""))
+            made += [_write(self._passwords, b""), self._list()]
         return made + self.renew(names, days)
 
     def renew(self, names: Sequence[str], days: int) -> list[Path]:
@@ -81,6 +83,7 @@ class Folder:
             issued = self._authority(signer).client(name, days)
             self._revoke(certificate, signer)
             _put(certificate, key, issued)
+            self._list()
         return certificate, key
 
     def add_password(self, name: str, *, renew: bool) -> str:
@@ -94,6 +97,7 @@ class Folder:
                 raise SettingsError(f"{name} has a password already: --renew makes another")
             password = passwords.make()
             _write(self._passwords, passwords.put(text, name, password).encode())
+            self._list()
         return password
 
     def remove(self, name: str) -> list[Path]:
@@ -111,8 +115,9 @@ class Folder:
             text = self._passwords.read_text()
             if name in passwords.names(text):
                 changed.append(_write(self._passwords, passwords.drop(text, name).encode()))
-        if not changed:
-            raise SettingsError(f"NAME: {self._path} has no certificate and no password of {name}")
+            if not changed:
+                raise SettingsError(f"NAME: {self._path} has no certificate and no password of {name}")
+            changed.append(self._list(removed=name))
         return changed
 
     def example(self, name: str, *, bridge: bool, password: bool) -> str:
@@ -130,6 +135,18 @@ class Folder:
         topic = f"fleets/{name}/telemetry" if "/" in name else "TOPIC"
         command = ("mosquitto_pub", "-h", host, "-p", str(port), "--cafile", ca, *who, "-q", "1", "-t", topic)
         return shlex.join((*command, "-m", '{"values":{"Speed":42}}'))
+
+    def _list(self, removed: str = "") -> Path:
+        """The list of devices with all that there are, and what else somebody wrote there; without the one that is
+        removed. Of programs and bridges no readings are taken."""
+        devices = self._path / "devices"
+        certified = (path.relative_to(devices).with_suffix("").as_posix() for path in devices.glob("*/*.crt"))
+        names = {name for name in (*certified, *passwords.names(self._passwords.read_text())) if "/" in name}
+        lines = self._roster.read_text().splitlines() if self._roster.exists() else []
+        listed = {line: line.partition("#")[0].strip() for line in lines}
+        kept = [line for line in lines if listed[line] != removed or not removed]
+        kept += sorted(names - set(listed.values()))
+        return _write(self._roster, "".join(f"{line}\n" for line in kept).encode())
 
     def _files(self, authority: str) -> tuple[Path, Path]:
         return self._broker / f"{authority}.crt", self._path / "authority" / f"{authority}.key"
@@ -202,7 +219,7 @@ def _write(path: Path, data: bytes) -> Path:
         parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:  # of mode 0600
         file.write(data)
-    if path.suffix in (".crt", ".crl"):
+    if path.suffix in (".crt", ".crl", ".txt"):
         Path(file.name).chmod(0o644)
     if os.geteuid() == 0:
         owner = path.parent.stat()

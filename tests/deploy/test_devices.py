@@ -416,6 +416,7 @@ async def test_the_bridge_works_with_its_certificate(
         "mqtt_ca": certs / "broker" / "ca.crt",
         "mqtt_cert": certs / "bridges" / "bridge.crt",
         "mqtt_key": certs / "bridges" / "bridge.key",
+        "devices": certs / "devices.txt",
     }
     url = f"mqtts://localhost:{broker.bridge_port}"
     settings = {name: str(path) for name, path in files.items()} | {"mqtt_version": version, "group": ""}

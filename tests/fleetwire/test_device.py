@@ -14,6 +14,7 @@ import pytest
 from fleetwire import passwords
 from fleetwire.authority import Authority, Credential, expiry, hosts, serial
 from fleetwire.device import Folder
+from ingest.devices import read_roster
 from tests.programs import find
 from wire.errors import SettingsError
 
@@ -145,6 +146,24 @@ def test_what_is_removed_is_revoked_and_the_others_stay(path: Path, folder: Fold
     assert verify(path, "ca", kept).endswith("OK\n")
     assert passwords.names((path / "broker" / "passwords").read_text()) == ["berlin/v3"]
     folder.add("berlin/v1", 1, bridge=False, renew=False)
+
+
+def test_the_list_has_all_devices_and_what_else_somebody_wrote_there(path: Path, folder: Folder) -> None:
+    assert read_roster(path / "devices.txt") == (set(), set())
+    folder.add("berlin/v1", 1, bridge=False, renew=False)
+    folder.add_password("berlin/v2", renew=False)
+    folder.add("bridge", 1, bridge=True, renew=False)
+    folder.add_password("health", renew=False)
+    assert read_roster(path / "devices.txt") == ({"berlin/v1", "berlin/v2"}, set())
+    with (path / "devices.txt").open("a") as file:
+        file.write("paris/+  # behind a gateway\n")
+    folder.add("berlin/v1", 1, bridge=False, renew=True)
+    folder.add_password("rome/v1", renew=False)
+    folder.remove("berlin/v2")
+    assert (path / "devices.txt").read_text() == "berlin/v1\nparis/+  # behind a gateway\nrome/v1\n"
+    (path / "devices.txt").unlink()
+    folder.remove("rome/v1")
+    assert read_roster(path / "devices.txt") == ({"berlin/v1"}, set())
 
 
 @pytest.mark.parametrize(
