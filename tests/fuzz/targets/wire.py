@@ -126,7 +126,8 @@ def _signals(data: bytes) -> None:
         assert pattern.replace("*", "~") in matched
         if pattern.count("*") < 5 and len(pattern) < 100:  # in the way that takes long
             plain = re.compile(re.escape(pattern).replace(r"\*", "[^.]+"))
-            assert matched == [name for name in names if plain.fullmatch(name)]
+            for name in (name for name in names if len(name) < 100):
+                assert (plain.fullmatch(name) is not None) == (name in matched), (pattern, name)
         for grant in words:
             if signals.covers(grant, pattern):
                 assert all(compiled[grant].fullmatch(name) for name in matched), (grant, pattern)
