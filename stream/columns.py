@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, defstruct
 from msgspec.structs import astuple
+from msgspec.structs import fields as fields_of
 
 from stream.item import View
-from wire.reading import UNREADABLE, Value, decode_reading
+from wire.reading import UNREADABLE, Reading, Value, decode_reading
 
 __all__ = ["NUMBERS", "Column", "Columns", "columns"]
 
 NUMBERS = frozenset((int, float))  # the types of numbers; a boolean is none
 
 _LAYOUTS = 256
+_OTHERS = [(field.name, field.type, field.default) for field in fields_of(Reading)[2:]]  # without ts and values
+
 _ts, _values = attrgetter("ts"), attrgetter("values")
 
 
@@ -96,5 +99,6 @@ def _layout(names: tuple[str, ...], numeric: tuple[bool, ...]) -> Callable[[byte
         forbid_unknown_fields=True,
         gc=False,
     )
-    reading: type[Struct] = defstruct("_Reading", [("ts", int), ("values", values)], gc=False)
+    # The others are not needed, but where they are no reading's this is none. To look costs nothing measurable.
+    reading: type[Struct] = defstruct("_Reading", [("ts", int), ("values", values), *_OTHERS], gc=False)
     return msgspec.msgpack.Decoder(list[reading]).decode  # type: ignore[valid-type]
