@@ -164,6 +164,16 @@ async def subscriber(deployed: Deployment, topic: str) -> AsyncIterator[Subscrib
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_who_asks_too_fast_is_told_to_wait_and_streams_are_not_counted(shared: Deployment) -> None:
+    few = {"rate=100r/s": "rate=1r/m", "burst=1000": "burst=3"}
+    with balancer(tuple(node.port for node in shared.nodes), few) as (port, _):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
+            found = [(await http.get("/v1/state", params={"topic": "#"})).status_code for _ in range(6)]
+            assert found == [200] * 4 + [429] * 2
+        async with open_connection(f"ws://127.0.0.1:{port}") as connection:
+            await connection.request("ping")
+
+
 async def test_live_messages_and_readings_come_through(shared: Deployment) -> None:
     async with subscriber(shared, "rooms/live") as room, subscriber(shared, "fleets/live/#") as fleet:
         async with shared.http() as http:
