@@ -22,6 +22,15 @@ settings.register_profile("untimed", deadline=None)  # machines are noisy
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several at a time (`--dist loadgroup`): the tests of a file stay together, for what they share. Those of
+    whole systems do so, too: one at a time is enough for a machine. They take the longest, and so begin first."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    for item in items:
+        group = "e2e" if "e2e" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 class Servers(NamedTuple):
     """A broker and a Redis, fresh for one test. The two MQTT URLs are of one broker."""
 
