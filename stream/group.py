@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from msgspec import Raw
-
-from stream.item import Item, before
+from stream.framer import Framer
+from stream.item import Item
 from stream.member import Member
 from stream.metrics import Metrics
 from stream.outbox import Frame
@@ -22,13 +21,11 @@ from stream.query import Query
 from stream.recent import Flush, Recent
 from stream.table import Table
 from wire.clock import now_ms
-from wire.cursor import Cursor, format_cursor
-from wire.protocol import Gap, SubscriptionEvent, encode
+from wire.cursor import Cursor
 from wire.reading import Message
 
 __all__ = ["Group"]
 
-FRAME_ITEMS = 1_000  # most items in a frame
 RECENT_SECONDS = 5.0
 PENDING_ITEMS = 10_000  # most that wait for a flush of `batch`; then it flushes early
 
@@ -53,6 +50,7 @@ class Group:
         self.query = query
         self.cursor = reached()  # what the last flush went up to
         self.partitions = partitions
+        self.framer = Framer(self.id, query.view, partitions)
         self.picture = picture(query, table)
         self._reached = reached
         self._metrics = metrics
@@ -142,7 +140,7 @@ class Group:
             for member in self._behind:
                 member.skipped += count
                 member.missed_message |= in_room
-        frames = list(self.frames(items, self.cursor, conflated=conflated))
+        frames = list(self.framer.frames(items, self.cursor, conflated=conflated))
         for member in list(self._live):
             member.cursor = previous
             self._offer(member, frames, items, count)
@@ -150,7 +148,7 @@ class Group:
             own = _after(items, member.cursor)
             skipped = _count_after(overtaken, member.cursor)
             until = self.cursor.later(member.cursor)
-            self._offer(member, list(self.frames(own, until, conflated=skipped)), own, len(own) + skipped)
+            self._offer(member, list(self.framer.frames(own, until, conflated=skipped)), own, len(own) + skipped)
             if member in self._fresh and self.cursor >= member.cursor:
                 del self._fresh[member]
                 self._live[member] = None
@@ -179,8 +177,7 @@ class Group:
             after = None
         items = self.picture.since(after)
         member.cursor = self.horizon if after is None else self.horizon.later(after)
-        frames = list(self.frames(items, member.cursor, snapshot=True))
-        for frame in frames or [self._frame([], member.cursor, snapshot=True)]:
+        for frame in self.framer.snapshot(items, member.cursor):
             member.outbox.put(frame)
         self.admit(member)
 
@@ -225,7 +222,7 @@ class Group:
             missed_message |= any(map(_in_room, waiting))
         if missed_message:
             self.announce_gap(member, member.cursor, until)
-        for frame in self.frames(items, until, conflated=max(0, skipped)):
+        for frame in self.framer.frames(items, until, conflated=max(0, skipped)):
             member.outbox.put(frame)
         self._metrics.conflated.inc(max(0, skipped))
         member.cursor, member.skipped, member.missed_message = until, 0, False
@@ -255,39 +252,9 @@ class Group:
 
     def announce_gap(self, member: Member, after: Cursor, until: Cursor) -> None:
         """Tell a member that some of what was stored after one cursor, up to another, is gone for it."""
-        gap = Gap(subscription_id=self.id, ts=now_ms(), from_=self._text(after), to=self._text(until))
-        member.outbox.put(Frame(encode(gap, self.query.view.format)))
+        member.outbox.put(self.framer.gap(after, until))
         member.told = member.told.later(until)
         self._metrics.gaps.inc()
-
-    def frames(
-        self, items: list[Item], until: Cursor, *, conflated: int = 0, snapshot: bool = False
-    ) -> Iterator[Frame]:
-        """Items, oldest first, as frames; the last one's cursor says that they are all there is up to there."""
-        parts = [items[start : start + FRAME_ITEMS] for start in range(0, len(items), FRAME_ITEMS)]
-        for number, part in enumerate(parts, 1):
-            last = number == len(parts)
-            cursor = until if last else before(items[number * FRAME_ITEMS :], until)
-            yield self._frame(part, cursor, conflated if last else 0, snapshot=snapshot, more=snapshot and not last)
-
-    def _frame(
-        self, items: list[Item], cursor: Cursor, conflated: int = 0, *, snapshot: bool = False, more: bool = False
-    ) -> Frame:
-        view, text = self.query.view, self._text(cursor)
-        event = SubscriptionEvent(
-            subscription_id=self.id,
-            ts=now_ms(),
-            cursor=text,
-            snapshot=snapshot,
-            more=more,
-            conflated=conflated,
-            data=[Raw(item.encoded(view)) for item in items],
-        )
-        return Frame(encode(event, view.format), text)
-
-    def _text(self, cursor: Cursor) -> str:
-        """The cursor as a client is given it: of partitions that have nothing for it, nothing is said."""
-        return format_cursor(cursor.only(self.partitions, Cursor.start(len(cursor))))
 
     def rewind(self, partition: int, order: int) -> None:
         """Go back to an id of a partition that may lie before where the group was."""

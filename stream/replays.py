@@ -108,7 +108,7 @@ class Replays:
         group.flush()  # so that who has come so far is where the others are
         page = await self._read(group.query.filter, cursor, group.cursor.later(cursor))
         items = [item for item in page.items if group.wants(item)]
-        return Step(cursor, page.until, list(group.frames(items, page.until)), page.lost)
+        return Step(cursor, page.until, list(group.framer.frames(items, page.until)), page.lost)
 
     async def _retell(self, member: Member) -> None:
         """The same where what is told depends on what was told before: for a member by itself."""
@@ -120,7 +120,7 @@ class Replays:
                 page = await self._read(group.query.filter, member.cursor, group.horizon.later(member.cursor))
                 _tell_gap(member, page.lost)
                 items = picture.news([item for item in page.items if group.wants(item)])
-                for frame in group.frames(items, page.until):
+                for frame in group.framer.frames(items, page.until):
                     await member.outbox.room()
                     if not group.holds(member):
                         return

@@ -18,8 +18,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from stream import framer, recent
 from stream import group as module
-from stream import recent
 from stream.group import Group
 from stream.hub import Hub
 from stream.item import Item, View
@@ -91,7 +91,7 @@ class Client:
         assert sorted(places) == sorted(places, key=lambda place: place[0])  # in order, in each partition
         if self.query.strategy == "latest":
             assert [order for _, order in places] == sorted(order for _, order in places)
-        assert len(places) <= module.FRAME_ITEMS
+        assert len(places) <= framer.FRAME_ITEMS
         for (partition, order), item in zip(places, event["data"], strict=True):
             topic = item["topic"]
             assert matches(self.query.filter, topic)
@@ -120,7 +120,7 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.patches = [
-            patch.object(module, "FRAME_ITEMS", 2),
+            patch.object(framer, "FRAME_ITEMS", 2),
             patch.object(module, "PENDING_ITEMS", 6),
             patch.object(recent, "RECENT_BYTES", 800),
         ]
@@ -291,7 +291,7 @@ class HubMachine(RuleBasedStateMachine):
             and group.query.view.shows(item.body)
         ]
         items.sort(key=lambda item: (item.order, item.partition))
-        for frame in group.frames(items, self.hub.reached):
+        for frame in group.framer.frames(items, self.hub.reached):
             member.outbox.put(frame)
         member.cursor = self.hub.reached
         group.admit(member)
@@ -517,7 +517,7 @@ async def test_a_message_that_waits_for_a_flush_is_not_lost_to_one_who_catches_u
 
 
 async def test_states_that_are_loaded_again_are_sent_oldest_first(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FRAME_ITEMS", 1)
+    monkeypatch.setattr(framer, "FRAME_ITEMS", 1)
     listener = Listener(hub)
     hub.advance(0, 9)
     hub.refresh([reading(8, TOPICS[0]), reading(5, TOPICS[1]), reading(6, TOPICS[2])])
@@ -528,7 +528,7 @@ async def test_states_that_are_loaded_again_are_sent_oldest_first(hub: Hub, monk
 
 
 async def test_a_frame_s_cursor_is_never_ahead_of_the_feed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FRAME_ITEMS", 1)
+    monkeypatch.setattr(framer, "FRAME_ITEMS", 1)
     listener = Listener(hub)
     hub.deliver(reading(1))
     hub.refresh([reading(7, TOPICS[0]), reading(8, TOPICS[1])])  # states that were read before the feed got there

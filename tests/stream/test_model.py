@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from stream import feed, history, interest, pages, recent
+from stream import feed, framer, history, interest, pages, recent
 from stream import group as groups
 from stream.node import Node
 from tests.stream.model import Asked, Truth, Watch
@@ -105,7 +105,7 @@ class Limits(NamedTuple):
 
     def set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """For the nodes in this process."""
-        monkeypatch.setattr(groups, "FRAME_ITEMS", self.frame_items)
+        monkeypatch.setattr(framer, "FRAME_ITEMS", self.frame_items)
         monkeypatch.setattr(groups, "PENDING_ITEMS", self.pending_items)
         monkeypatch.setattr(recent, "RECENT_BYTES", self.recent_bytes)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from stream import feed, history, interest, recent
+from stream import feed, framer, history, interest, recent
 from stream import group as groups
 from stream.node import Node
 from stream.outbox import Frame
@@ -706,7 +706,7 @@ def _seqs(peer: Peer, ids: set[str]) -> list[int]:
 async def test_an_update_in_the_midst_of_a_replay_goes_on_from_there(
     redis_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "FRAME_ITEMS", 10)
+    monkeypatch.setattr(framer, "FRAME_ITEMS", 10)
     async with running(redis_url, outbox_bytes=2_000) as node, joined(node) as peer:
         await store.numbers(range(2_500))  # several pages
         peer.reading.clear()

@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, precondition, rule
 
+from stream import framer
 from stream import group as module
 from stream.geo import position
 from stream.group import Group
@@ -215,7 +216,7 @@ class Client:
         if snapshot and not self.more and not self.query.resumable:
             self.values, self.inside, self.seen = {}, set(), {}
         self.more = event.get("more", False)
-        assert len(event["data"]) <= module.FRAME_ITEMS
+        assert len(event["data"]) <= framer.FRAME_ITEMS
         for item in event["data"]:
             order = parse_id(item["id"])
             assert order > self.seen.get(item["topic"], 0)
@@ -262,7 +263,7 @@ class PictureMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.patches = [
-            patch.object(module, "FRAME_ITEMS", 2),
+            patch.object(framer, "FRAME_ITEMS", 2),
             patch.object(module, "PENDING_ITEMS", 6),
             patch.object(Group, "flush", self._flushing(Group.flush)),
             patch.object(Group, "__init__", self._beginning(Group.__init__)),
@@ -502,7 +503,7 @@ class PictureMachine(RuleBasedStateMachine):
         for frame, item in [] if client.lagged else client.told:
             end = max(parse_cursor(frame["cursor"], len(client.cursor)))
             group = client.group.id
-            if (group, end) not in self.windows or len(frame["data"]) == module.FRAME_ITEMS:
+            if (group, end) not in self.windows or len(frame["data"]) == framer.FRAME_ITEMS:
                 continue  # not the last frame of a flush
             order = parse_id(item["id"])
             begin = self.windows[group, end]
