@@ -422,18 +422,18 @@ async def test_what_is_in_several_partitions_is_played_in_the_order_of_time() ->
             now = now_ms()
             wanted = []
             topics = [f"fleets/a/v{n}/telemetry" for n in range(8)]
-            for n in range(3_000):
-                topic = topics[n * n % 7]
-                partition = layout.of(topic)
-                body = encode(Reading(n, {"n": n}, n))
-                _, fleet, vehicle, _ = topic.split("/")
-                async with redis.pipeline(transaction=False) as pipe:
+            async with redis.pipeline(transaction=False) as pipe:
+                for n in range(3_000):
+                    topic = topics[n * n % 7]
+                    partition = layout.of(topic)
+                    body = encode(Reading(n, {"n": n}, n))
+                    _, fleet, vehicle, _ = topic.split("/")
                     pipe.sadd(partition.key(keys.FLEETS), fleet)
                     pipe.sadd(partition.key(keys.fleet(fleet)), vehicle)
                     pipe.xadd(partition.key(keys.log(topic)), {"b": body}, id=f"{now - 4_000 + n}-*")
                     pipe.set(partition.key(keys.CLOCK), f"{now - 4_000 + n}-0")
-                    await pipe.execute()
-                wanted.append(n)
+                    wanted.append(n)
+                await pipe.execute()
             assert len({layout.of(topic) for topic in topics}) > 2
             async with running(url) as node, joined(node) as peer:
                 found = await peer.subscribe("fleets/#", **BATCH, **{"from": now - 5_000, "speed": 20})
