@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cbor2
 import msgpack
 
-from tests.fuzz.mutation import LONG, Mutate, of_bytes
+from tests.fuzz.mutation import LONG, MOST_BYTES, Mutate, of_bytes
 
 __all__ = ["CBOR", "JSON", "MSGPACK", "Syntax", "of_trees"]
 
@@ -80,7 +80,9 @@ def of_trees(syntax: Syntax, keys: Sequence[Any], values: Sequence[Any] = ()) ->
             tree = syntax.load(data)
             for _ in range(random.choice((1, 1, 2, 3))):
                 tree = _changed(tree, pool, keys, random)
-            written = syntax.dump(tree)
+                written = syntax.dump(tree)
+                if len(written) > MOST_BYTES:  # repeated once more it could fill the memory
+                    break
         except (ValueError, TypeError, OverflowError, RecursionError, KeyError, cbor2.CBORError):
             return bytewise(data, random)
         return written.replace(syntax.hole, syntax.deep(random.choice(DEPTHS))) if syntax.hole in written else written
