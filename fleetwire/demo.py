@@ -97,12 +97,14 @@ async def demo(settings: DemoSettings, *, quiet: bool) -> Summary:
         _require_free(port, "port")
     if settings.mqtt_port is not None:
         _require_free(settings.mqtt_port, "mqtt-port")
-    mqtt_port = settings.mqtt_port or (1883 if _is_free(1883) else free_port())
+    # 1883 may be free now, and another demo's by the time when this one's broker begins to listen.
+    usual = [1883, free_port()] if _is_free(1883) else [free_port()]
+    mqtt_ports = usual if settings.mqtt_port is None else [settings.mqtt_port]
     with tempfile.TemporaryDirectory(prefix="fleetwire-demo-") as folder:
         logs = Path(folder)
         streets = logs / "streets.geojson"
         streets.write_bytes(msgspec.json.encode(City(FLEET, settings.seed).streets()))
-        async with servers(mqtt_port) as embedded, _services(embedded, ports, streets, logs) as running:
+        async with servers(*mqtt_ports) as embedded, _services(embedded, ports, streets, logs) as running:
             observers = [Observer(f"ws://127.0.0.1:{port}", FLEET) for port in ports]
             if not quiet:
                 print(_banner(settings, ports, embedded, logs), file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -54,32 +54,42 @@ class EmbeddedBroker(NamedTuple):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on at the moment."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that the system gives to nobody else within the next minute: a
+    connection to it has just ended there (TIME_WAIT). Whoever wants to listen sets SO_REUSEADDR, as servers do."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        with closing(socket.create_connection(listener.getsockname())):
+            listener.accept()[0].close()
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
-def broker(port: int | None = None) -> Iterator[EmbeddedBroker]:
-    """A running MQTT broker (rumqttd). Raises Unavailable when it does not start."""
-    ports = EmbeddedBroker(port or free_port(), free_port())
+def broker(*ports: int) -> Iterator[EmbeddedBroker]:
+    """A running MQTT broker (rumqttd), on the first of these ports that nobody else has by then; without any, on a
+    free one. Raises Unavailable when it does not start."""
     with tempfile.TemporaryDirectory(prefix="fleetwire-broker-") as folder:
-        config = Path(folder, "rumqttd.toml")
+        found, server = _listening(ports or [free_port() for _ in range(ATTEMPTS)], Path(folder, "rumqttd.toml"))
+        try:
+            yield found
+        finally:
+            server.stop()
+
+
+def _listening(ports: Sequence[int], config: Path) -> tuple[EmbeddedBroker, Broker]:
+    for port in ports:
+        found = EmbeddedBroker(port, free_port())
         config.write_text(
             _ROUTER
-            + _LISTENER.format(version="v4", port=ports.port)
-            + _LISTENER.format(version="v5", port=ports.port_v5)
+            + _LISTENER.format(version="v4", port=found.port)
+            + _LISTENER.format(version="v5", port=found.port_v5)
         )
         server = Broker(config_path=str(config))
         try:
             server.start()
         except (OSError, RuntimeError) as error:
-            raise Unavailable(f"the embedded MQTT broker did not start on port {ports.port}: {error}") from None
-        try:
-            yield ports
-        finally:
-            server.stop()
+            why = error
+        else:
+            return found, server
+    raise Unavailable(f"the embedded MQTT broker did not start on port {ports[-1]}: {why}")
 
 
 @contextmanager
@@ -106,15 +116,14 @@ def _started() -> ValkeyServer:
 
 
 def main() -> None:
-    """`python -m fleetwire.embedded [MQTT_PORT]`: both servers, until standard input ends.
+    """`python -m fleetwire.embedded [MQTT_PORT …]`: both servers, until standard input ends.
 
     Prints one line of JSON with their addresses. A process of its own, so that a Ctrl-C in the terminal does not
     reach the servers before those that still use them; and when its parent is gone, so are they.
     """
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with broker(port) as mqtt, valkey() as redis_url:
+        with broker(*map(int, sys.argv[1:])) as mqtt, valkey() as redis_url:
             print(json.dumps({"mqtt": mqtt.port, "mqtt5": mqtt.port_v5, "redis": redis_url}), flush=True)
             sys.stdin.read()
     except Unavailable as error:

@@ -45,11 +45,12 @@ class Servers(NamedTuple):
 
 
 @asynccontextmanager
-async def servers(mqtt_port: int | None = None) -> AsyncIterator[Servers]:
-    """The embedded servers. Raises Unavailable when they do not start."""
+async def servers(*mqtt_ports: int) -> AsyncIterator[Servers]:
+    """The embedded servers, the broker on the first of these ports that is free. Raises Unavailable when they do not
+    start."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "fleetwire.embedded", *([str(mqtt_port)] if mqtt_port else [])),
+        *("-m", "fleetwire.embedded", *map(str, mqtt_ports)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
