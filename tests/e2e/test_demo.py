@@ -20,9 +20,7 @@ def test_a_timed_demo_loses_nothing_and_says_so_in_one_json_object() -> None:
     options = ("--vehicles", "50", "--hz", "2", "--seconds", "4", "--nodes", "2", "--json")
     with fleetwire("demo", "--port", str(free_pair()), *options) as program:
         assert program.wait(60) == 0, program.output
-        summary = json.loads(
-            program.output.splitlines()[-1]
-        )  # a broker that was too late for 1883 has said so before
+        summary = json.loads(program.output.splitlines()[-1])  # a broker too late for 1883 has said so before
     assert summary["published"] == summary["stored"] == 400
     assert summary["delivered"] == 2 * summary["published"]
     assert summary["lost"] == summary["duplicates"] == 0
