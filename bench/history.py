@@ -26,6 +26,7 @@ from redis.asyncio import Redis
 from bench.child import Child, child
 from bench.figures import Figure, Found, conclude, count, progress
 from bench.filler import FLEETS, fill, topic_of
+from bench.programs import CROWDED
 from fleetwire.embedded import free_port, valkey
 from fleetwire.parts import Part, cpu_seconds, part, ready
 from wire.clock import now_ms
@@ -115,7 +116,7 @@ async def history(vehicles: int, seconds: int, runs: int) -> Found:
 
         port = free_port()
         node = await stack.enter_async_context(
-            part("node", "stream", "--redis-url", url, "--port", str(port), logs=logs)
+            part("node", "stream", "--redis-url", url, "--port", str(port), *CROWDED, logs=logs)
         )
         await ready(node, f"http://127.0.0.1:{port}/readyz")
         pinger = await stack.enter_async_context(child("bench.pinger", port))
