@@ -107,8 +107,8 @@ class Connection:
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
         lost_at, attempts = loop.time(), 0
-        # A task for each session: where a group fails while it is being left, Python 3.11 counts its task as cancelled
-        # from then on, and up to 3.11.2 no timeout in such a task ends as one.
+        # A task for each session: where a group fails while it is being left, Python 3.11 counts its task as
+        # cancelled from then on, and up to 3.11.2 no timeout in such a task ends as one.
         while (failure := await loop.create_task(self._session(), name=f"session {self._identifier}")) is not None:
             if self.connected:
                 self.connected = False

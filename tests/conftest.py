@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -126,6 +127,8 @@ PR_SET_CHILD_SUBREAPER = 36  # what our children leave behind becomes ours, so i
 
 
 def pytest_sessionstart() -> None:
+    # A shell has what it runs in the background ignore Ctrl-C, with all that is started there; some tests want it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
