@@ -115,10 +115,11 @@ class Item:
             self._encoded = {}
         data = self._encoded.get(view.key)
         if data is None:
-            data = self._encoded[view.key] = encode(self._shown(view), view.format)
+            data = self._encoded[view.key] = encode(self.shown(view), view.format)
         return data
 
-    def _shown(self, view: View) -> ReadingItem | MessageItem:
+    def shown(self, view: View) -> ReadingItem | MessageItem:
+        """The item as it is in a view."""
         id, body = self.id, self.body
         if isinstance(body, Message):
             return MessageItem(self.topic, id, body.ts, body.data, body.sender)
@@ -141,8 +142,8 @@ class ShapedItem(Item):
         self.points = points
         self.event = event
 
-    def _shown(self, view: View) -> ReadingItem | MessageItem:
-        shown = super()._shown(view)
+    def shown(self, view: View) -> ReadingItem | MessageItem:
+        shown = super().shown(view)
         assert isinstance(shown, ReadingItem)
         shown.points, shown.event = self.points, self.event
         return shown

@@ -77,10 +77,11 @@ class Stretch(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An entry with its topic and its id as `wire.ids.parse_id` orders it."""
+    """An entry with its topic and its id: as `wire.ids.parse_id` orders it, and as text."""
 
     topic: str
     order: int
+    id: str
     body: bytes
 
 
@@ -103,6 +104,10 @@ async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) ->
     """All logs together, some records at a time. `at_once`: how many are read at once, of all logs."""
     sources = [_Source(name, reach.after) for name in reach.names]
     at_once = min(at_once, READ_ENTRIES)
+    if len(sources) == 1:  # nothing to compare: it takes a third of the time
+        async for some in _alone(reader, reach.until, sources[0], at_once):
+            yield some
+        return
     size = await _fill(reader, reach.until, sources, at_once, 0)
     heap = [(source.head, place) for place, source in enumerate(sources) if source.records]
     heapify(heap)
@@ -123,6 +128,15 @@ async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) ->
         if len(found) == SLICE or given >= SLICE_BYTES or not heap:
             yield found
             found, given = [], 0
+
+
+async def _alone(reader: Reader, until: int, source: _Source, at_once: int) -> AsyncGenerator[list[Record], None]:
+    size = 0
+    while source.open:
+        size = await _fill(reader, until, [source], at_once, size)
+        while records := source.records:
+            most = max(1, min(SLICE, SLICE_BYTES // max(1, size)))
+            yield [records.popleft() for _ in range(min(most, len(records)))]
 
 
 async def lost(reader: Reader, names: Iterable[str], after: int) -> int:
@@ -151,7 +165,8 @@ class _Source:
 
     def feed(self, entries: Entries, count: int) -> None:
         topic = self.topic
-        self.records.extend([Record(topic, _order(id), body) for id, body in zip(*entries, strict=True)])
+        found = zip(*entries, strict=True)
+        self.records.extend([Record(topic, _order(id), id.decode(), body) for id, body in found])
         self.open = len(entries.ids) == count
         if self.records:
             self.reached = self.records[-1].order

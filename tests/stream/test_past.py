@@ -106,9 +106,9 @@ async def pages(found: Past, command: protocol.History) -> list[list[Event]]:
     pages = []
     while True:
         page = await found.page(command, seen(command))
-        assert len(page.data) <= command.limit
+        pages.append(json.loads(protocol.encode(page.data, "json")))
+        assert len(pages[-1]) <= command.limit
         assert page.trimmed is None
-        pages.append([json.loads(bytes(item)) for item in page.data])
         if page.cursor is None:
             return pages
         assert page.data

@@ -92,7 +92,7 @@ def _logs(data: bytes) -> None:
         protocol.encode(window, "json")
     past.log.disabled = True  # else it says of each that it can't be read
     try:
-        for item in past._items([Record("rooms/r", 1, body) for body in bodies], view):
+        for item in past._items([Record("rooms/r", 1, "0-1", body) for body in bodies], view):
             item.encoded(view)
     finally:
         past.log.disabled = False
