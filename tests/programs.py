@@ -41,7 +41,12 @@ __all__ = [
 
 T = TypeVar("T")
 
-PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"))
+PLACES = os.pathsep.join(
+    (
+        *(os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/usr/local/bin", "/usr/bin"),
+        str(Path(sys.executable).parent),  # Debian has no `python`, but a python3
+    )
+)
 START_SECONDS = 30.0  # on a machine where others work, too
 STOP_SECONDS = 10.0
 
