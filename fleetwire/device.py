@@ -136,7 +136,7 @@ class Folder:
         command = ("mosquitto_pub", "-h", host, "-p", str(port), "--cafile", ca, *who, "-q", "1", "-t", topic)
         return shlex.join((*command, "-m", '{"values":{"Speed":42}}'))
 
-    def _list(self, removed: str = "") -> Path:
+    def _list(self, removed: str | None = None) -> Path:
         """The list of devices with all that there are, and what else somebody wrote there; without the one that is
         removed. Of programs and bridges no readings are taken."""
         devices = self._path / "devices"
@@ -144,7 +144,7 @@ class Folder:
         names = {name for name in (*certified, *passwords.names(self._passwords.read_text())) if "/" in name}
         lines = self._roster.read_text().splitlines() if self._roster.exists() else []
         listed = {line: line.partition("#")[0].strip() for line in lines}
-        kept = [line for line in lines if listed[line] != removed or not removed]
+        kept = [line for line in lines if listed[line] != removed]
         kept += sorted(names - set(listed.values()))
         return _write(self._roster, "".join(f"{line}\n" for line in kept).encode())
 

@@ -104,10 +104,6 @@ async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) ->
     """All logs together, some records at a time. `at_once`: how many are read at once, of all logs."""
     sources = [_Source(name, reach.after) for name in reach.names]
     at_once = min(at_once, READ_ENTRIES)
-    if len(sources) == 1:  # nothing to compare: it takes a third of the time
-        async for some in _alone(reader, reach.until, sources[0], at_once):
-            yield some
-        return
     size = await _fill(reader, reach.until, sources, at_once, 0)
     heap = [(source.head, place) for place, source in enumerate(sources) if source.records]
     heapify(heap)
@@ -128,15 +124,6 @@ async def in_order(reader: Reader, reach: Reach, at_once: int = READ_ENTRIES) ->
         if len(found) == SLICE or given >= SLICE_BYTES or not heap:
             yield found
             found, given = [], 0
-
-
-async def _alone(reader: Reader, until: int, source: _Source, at_once: int) -> AsyncGenerator[list[Record], None]:
-    size = 0
-    while source.open:
-        size = await _fill(reader, until, [source], at_once, size)
-        while records := source.records:
-            most = max(1, min(SLICE, SLICE_BYTES // max(1, size)))
-            yield [records.popleft() for _ in range(min(most, len(records)))]
 
 
 async def lost(reader: Reader, names: Iterable[str], after: int) -> int:

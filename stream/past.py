@@ -31,7 +31,8 @@ log = logging.getLogger("fleetwire.stream.past")
 
 SLICE_BYTES = 262_144  # of readings that are added up at once: some 4 ms
 SLICE_ITEMS = 250  # windows that are encoded at once
-PAGE_BYTES = 4_194_304  # a page ends with the item, or the topic, that reaches this, as it is stored
+# A page ends with the item, or the topic, that reaches this; readings of its last slice count as they are stored.
+PAGE_BYTES = 4_194_304
 TOPICS = 10_000  # whose kind is remembered
 
 
@@ -131,11 +132,12 @@ class Past:
 
     async def _readings(self, reader: Reader, reach: Reach, view: View, limit: int) -> tuple[list[Raw], str | None]:
         data: list[Raw] = []
-        reached, count, size = reach.after, 0, 0
+        reached, count, encoded = reach.after, 0, 0
         async with aclosing(in_order(reader, reach, limit + 1)) as slices:
             async for records in slices:
                 async with self._turns:
                     shown, full = [], False
+                    size = encoded  # and of this slice what is stored, until it is encoded too
                     for item, body in _readable(records, view):
                         # What has the same id, in another partition, goes on the same page.
                         full = (count >= limit or size >= PAGE_BYTES) and item.order > reached
@@ -145,7 +147,9 @@ class Past:
                         reached = item.order
                         count += 1
                         size += len(item.topic) + len(body)
-                    data += _encoded(shown, view.format)
+                    parts = _encoded(shown, view.format)
+                    data += map(Raw, parts)
+                    encoded += sum(map(len, parts))
                     if full:
                         return data, format_id(reached)
         return data, None
@@ -230,9 +234,9 @@ def _decoder(topic: str) -> Callable[[bytes], Body]:
     return decode_message if topics.carries_messages(topic) else decode_reading
 
 
-def _encoded(items: Sequence[ReadingItem | MessageItem], format: Format) -> list[Raw]:
+def _encoded(items: Sequence[ReadingItem | MessageItem], format: Format) -> list[bytes]:
     """Items as they stand in a list, to be put into another one. In JSON they are all of it without its brackets: one
     call takes half the time of many."""
     if format == "json":
-        return [Raw(encode(items, "json")[1:-1])] if items else []
-    return [Raw(encode(item, format)) for item in items]
+        return [encode(items, "json")[1:-1]] if items else []
+    return [encode(item, format) for item in items]
