@@ -47,21 +47,16 @@ check: $(PAGE)   ## ruff (and its security rules) and mypy --strict, tsc and bio
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@$(NPM) run --silent check
 
-# Three tests at a time on two cores: they wait more than they work. See pytest_collection_modifyitems for which. What
-# fails beside others, perhaps for want of time, is told, and tried once more alone: only if it fails again it counts. A
+# Three tests at a time on two cores: they wait more than they work. See pytest_collection_modifyitems for which. A
 # browser that draws in software takes all cores by itself.
-AGAIN = $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
-
 test: check      ## the whole suite: make test JOBS=1 for one test at a time
 	@start=$$(date +%s); $(NPM) run --silent test && \
-	{ $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --ignore tests/browser $(ARGS) || \
-	  $(AGAIN) --ignore tests/browser; } && \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --ignore tests/browser $(ARGS) && \
 	$(BIN)/python -m pytest tests/browser $(ARGS); \
 	status=$$?; echo "make test took $$(( $$(date +%s) - start )) s"; exit $$status
 
 test-cluster: $(STAMP) ## the end-to-end tests on a Valkey Cluster of three masters
-	@export FLEETWIRE_TEST_STORE=cluster; \
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope tests/e2e $(ARGS) || $(AGAIN) tests/e2e
+	@FLEETWIRE_TEST_STORE=cluster $(BIN)/python -m pytest -n $(JOBS) --dist loadscope tests/e2e $(ARGS)
 
 test-browser: $(PAGE) ## the dashboard in Chromium; the screenshots' folder is printed
 	@$(BIN)/python -m pytest -s tests/browser $(ARGS); status=$$?; echo "screenshots: build/screenshots"; exit $$status

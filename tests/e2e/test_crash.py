@@ -13,7 +13,7 @@ from tests.e2e.crash import SAVE, TARGETS, crash, plan
 @pytest.mark.timeout(400)  # programs that are starved start slowly, again and again
 @pytest.mark.parametrize(
     ("targets", "kills", "seed"),
-    [(("bridge",), 3, 1), (("redis",), 4, 2), (("mosquitto",), 3, 3), (TARGETS, 4, 4)],
+    [(("bridge",), 4, 1), (("redis",), 6, 2), (("mosquitto",), 5, 3), (TARGETS, 6, 4)],
     ids=["bridge", "redis", "mosquitto", "mixed"],
 )
 async def test_what_was_accepted_is_stored_once_over_crashes(targets: tuple[str, ...], kills: int, seed: int) -> None:
